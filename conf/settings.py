@@ -1,0 +1,401 @@
+"""The settings of all jobs: what can be set, to what, and where a value comes from.
+
+This module alone reads configuration files and environment variables. A later source wins over an earlier
+one: the defaults below, the YAML file, environment variables, `--set key=value`, the command line's options.
+Secrets are no settings: Spark, boto3 and the database drivers look for them where their users keep them.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from conf.errors import ConfigurationError
+
+CONF_FOLDER = Path(__file__).parent
+ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
+FREE_SECTION = "spark.conf"  # the only section whose keys are not ours
+SECTIONS = ("spark", "sailthru", FREE_SECTION)
+
+
+def _with_date_and_time(value: object) -> object:
+    """Refuse what pydantic would take for a time as well: a number of seconds, a date without a time."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[T ]\d\d:", value):
+        raise ValueError("should be a date and time with a zone, such as 2000-01-01T00:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+def _jvm_memory(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]*[kmgt]", value, re.IGNORECASE):
+        raise ValueError("should be a whole number and a unit of k, m, g or t, such as 2g")
+    return value
+
+
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of zones
+        raise ValueError("should be the IANA name of a time zone, such as America/New_York") from None
+    return value
+
+
+def _spark_key(value: str) -> str:
+    if not re.fullmatch(r"spark\.\S+", value):
+        raise ValueError("should be named as Spark names it, beginning with `spark.`")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_with_date_and_time), AfterValidator(_in_utc)]
+
+
+class Section(BaseModel):
+    """Frozen values; unknown keys are refused, and so are infinities and NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SparkSettings(Section):
+    """The Spark session that a job starts."""
+
+    master: Text = Field(
+        default="local[*]",
+        description="Spark master URL; `local[*]` runs in one process on all cores of this machine.",
+    )
+    driver_memory: Annotated[str, AfterValidator(_jvm_memory)] = Field(
+        default="2g",
+        description="Memory of the driver's JVM, with a unit of k, m, g or t. With a local master the driver "
+        "does all the work.",
+    )
+    shuffle_partitions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Partitions of each shuffle; null leaves the choice to the job.",
+    )
+    ui: bool = Field(default=False, description="Whether Spark serves its web page while a job runs.")
+    conf: Mapping[Annotated[str, AfterValidator(_spark_key)], str] = Field(
+        default={},
+        description="Further Spark settings by Spark's own names, handed on as they are; of each name the "
+        "last source wins. Not settable by environment variables, whose names have no dots.",
+    )
+
+
+class SailthruSettings(Section):
+    """What Sailthru's files do not say about themselves."""
+
+    client_id: str = Field(
+        default="",
+        description="Client id of Sailthru files whose name holds none. It is part of an event's identity: "
+        "changing it makes new events of old ones.",
+    )
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
+        default="America/New_York",
+        description="IANA name of the time zone of Sailthru times that state no offset.",
+    )
+
+
+class Settings(Section):
+    """Everything a job can be told."""
+
+    input: Text = Field(
+        default="input",
+        description="Folder or URI with `ses/` and `sailthru/` below it; a relative one counts from where "
+        "the job is started.",
+    )
+    warehouse: Text = Field(
+        default="warehouse",
+        description="Folder or URI of the Delta tables, one folder each; a relative one counts from where "
+        "the job is started.",
+    )
+    checkpoints: Text | None = Field(
+        default=None,
+        description="Folder or URI of the streams' checkpoints; null means `_checkpoints` in the warehouse. "
+        "A new one makes a stream read all its input again, which adds no event twice.",
+    )
+    trigger_interval_seconds: float = Field(
+        default=10,
+        ge=0,
+        description="Seconds from the start of one micro-batch to the start of the next; 0 starts the next "
+        "as soon as one ends.",
+    )
+    max_files_per_batch: int = Field(default=1000, ge=1, description="Most files of one micro-batch.")
+    max_bytes_per_batch: ByteSize = Field(
+        default=ByteSize(256 * 1024**2),
+        ge=1,
+        description="Most bytes of one micro-batch, as stored (compressed files count compressed), for "
+        "example 268435456 or 256MiB. A single larger file is a batch of its own.",
+    )
+    max_record_bytes: ByteSize = Field(
+        default=ByteSize(4 * 1024**2),
+        ge=1024,
+        description="Most bytes of one record, for example 4194304 or 4MiB. A longer one is quarantined as "
+        "too_large with its first part.",
+    )
+    earliest_event_time: Instant = Field(
+        default=datetime(2000, 1, 1, tzinfo=UTC),
+        description="Instant with a zone, kept in UTC. A record whose event lies before it is quarantined as "
+        "time_out_of_range.",
+    )
+    latest_event_time_days_after_load: float = Field(
+        default=2,
+        ge=0,
+        le=36_525,
+        description="Days from the time of load. A record whose event lies further in the future is "
+        "quarantined as time_out_of_range.",
+    )
+    progress: Literal["text", "json"] = Field(
+        default="text",
+        description="How jobs report progress: `text` for people, `json` for machines, one object a line.",
+    )
+    spark: SparkSettings = SparkSettings()
+    sailthru: SailthruSettings = SailthruSettings()
+
+    @property
+    def checkpoints_uri(self) -> str:
+        """`checkpoints`, or where they are if nothing is said."""
+        return self.checkpoints or f"{self.warehouse.rstrip('/')}/_checkpoints"
+
+
+def load_settings(
+    config: str | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = os.environ,
+    *,
+    input: str | None = None,
+    warehouse: str | None = None,
+    master: str | None = None,
+) -> Settings:
+    """Give the settings of a job from all their sources.
+
+    `config` is the path of a YAML file, or the name of one in `conf/` (`local` if nothing is said);
+    `overrides` are `key=value` texts. Raises ConfigurationError with one line for every problem found.
+    """
+    flags = {
+        "input": ("--input", input),
+        "warehouse": ("--warehouse", warehouse),
+        "spark.master": ("--master", master),
+    }
+    given = [
+        *_from_file(config or "local"),
+        *_from_environment(environ),
+        *_from_overrides(overrides),
+        *(
+            Given(key, value, "command line", option)
+            for key, (option, value) in flags.items()
+            if value is not None
+        ),
+    ]
+    problems = [
+        _no_section(one) if one.key in SECTIONS else _unknown(one) for one in given if not _is_known(one.key)
+    ]
+    winners = {one.key: one for one in given if _is_known(one.key)}
+    try:
+        settings = Settings.model_validate(_nested(winners))
+    except ValidationError as error:
+        problems += [_wrong(one, winners) for one in error.errors()]
+    if problems:
+        raise ConfigurationError(*problems)
+    return settings
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value somebody gave: its dotted key, and how to name its source and its key to that person."""
+
+    key: str
+    value: object
+    source: str
+    name: str
+
+
+def _keys(model: type[Section] = Settings, prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
+        elif f"{prefix}{name}" not in SECTIONS:
+            yield f"{prefix}{name}"
+
+
+KEYS = tuple(_keys())  # dotted: `spark.driver_memory`
+
+
+def _is_known(key: str) -> bool:
+    return key in KEYS or key.startswith(f"{FREE_SECTION}.")
+
+
+# --- sources
+
+
+class _TextLoader(yaml.SafeLoader):
+    """YAML whose scalars stay as they are written, so that an id `0123` stays one; a plain null is None."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            raise yaml.MarkedYAMLError(problem="a key stands twice", problem_mark=node.start_mark)
+        return mapping
+
+
+_TextLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith(":null")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _parse_yaml(text: str, source: str) -> object:
+    try:
+        return yaml.load(text, Loader=_TextLoader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigurationError(f"{source}{line}: this is no valid YAML: {error.problem}.") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(
+            f"{source}: this is no valid YAML: {' '.join(str(error).split())}."
+        ) from None
+
+
+def _from_file(config: str) -> Iterator[Given]:
+    is_path = config.endswith((".yaml", ".yml")) or "/" in config or os.sep in config
+    path = Path(config) if is_path else CONF_FOLDER / f"{config}.yaml"
+    source = config if is_path else f"conf/{config}.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        names = ", ".join(sorted(known.stem for known in CONF_FOLDER.glob("*.yaml")))
+        raise ConfigurationError(
+            f"{source}: no such file; name a YAML file, or one of conf/: {names}."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{source}: cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{source}: cannot be read: it is not UTF-8 text.") from None
+    content = _parse_yaml(text, source)
+    if content is None:
+        return
+    if not isinstance(content, dict):
+        raise ConfigurationError(
+            f"{source}: found {_found(content)}; wanted lines such as `max_files_per_batch: 100`."
+        )
+    yield from _flat(content, "", source)
+
+
+def _flat(mapping: Mapping[object, object], prefix: str, source: str) -> Iterator[Given]:
+    for name, value in mapping.items():
+        key = f"{prefix}{name}"
+        if key in SECTIONS and isinstance(value, dict):
+            yield from _flat(value, f"{key}.", source)
+        elif key in SECTIONS and value is None:
+            continue  # a section of which every line is a comment
+        else:
+            yield Given(key, value, source, key)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
+    for name, value in sorted(environ.items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+            if f"{key}.".startswith(f"{FREE_SECTION}."):
+                raise ConfigurationError(
+                    f"environment: `{name}` cannot name a Spark setting; use --set {FREE_SECTION}.<name>=…"
+                )
+            yield Given(key, value, "environment", name)
+
+
+def _from_overrides(overrides: Sequence[str]) -> Iterator[Given]:
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigurationError(f"--set: found {override!r}; wanted key=value.")
+        source = f"--set {key}"
+        value: object = text
+        if not key.startswith(f"{FREE_SECTION}."):
+            value = _parse_yaml(text, source)
+            if isinstance(value, dict | list):
+                raise ConfigurationError(f"{source}: found {text!r}; wanted a single value.")
+        yield Given(key, value, "--set", key)
+
+
+# --- problems
+
+
+def _unknown(given: Given) -> str:
+    is_variable = given.source == "environment"
+    nearest = difflib.get_close_matches(given.key, KEYS, n=1, cutoff=0.0)[0]
+    if is_variable:
+        nearest = ENVIRONMENT_PREFIX + nearest.upper().replace(".", "__")
+    return f"{given.source}: `{given.name}` is no known setting; the nearest is `{nearest}`."
+
+
+def _no_section(given: Given) -> str:
+    return (
+        f"{given.source}: `{given.name}` is {_found(given.value)}; it should be a section of keys and values."
+    )
+
+
+def _wrong(error: Mapping[str, Any], winners: Mapping[str, Given]) -> str:
+    location = [str(part) for part in error["loc"]]
+    if location[-1] == "[key]":
+        location.pop()
+    key = ".".join(location)
+    given = next(one for one in winners.values() if one.key == key or key.startswith(f"{one.key}."))
+    wanted = WANTED.get(error["type"]) or str(error["msg"])
+    wanted = re.sub(r"^(Value error, |Input |String )?(should be )?", "", wanted)
+    return f"{given.source}: `{given.name}` is {_found(given.value)}; it should be {wanted}."
+
+
+WANTED = {  # where pydantic speaks of its own workings
+    "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    "byte_size": "a number of bytes, such as 268435456 or 256MiB",
+    "byte_size_unit": "a number of bytes, such as 268435456 or 256MiB",
+    "timezone_aware": "a date and time with a zone, such as 2000-01-01T00:00:00Z",
+}
+
+
+def _found(value: object) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return repr(value)
+
+
+def _nested(winners: Mapping[str, Given]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, given in winners.items():
+        *sections, name = _path(key)
+        inner = nested
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[name] = given.value
+    return nested
+
+
+def _path(key: str) -> list[str]:
+    if key.startswith(f"{FREE_SECTION}."):
+        return [*FREE_SECTION.split("."), key.removeprefix(f"{FREE_SECTION}.")]
+    return key.split(".")

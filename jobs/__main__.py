@@ -1,0 +1,66 @@
+"""`./spark-submit.sh JOB [options]`: the jobs by name."""
+
+import argparse
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from conf.errors import ConfigurationError, PipelineError
+from conf.settings import load_settings
+
+JOBS = {
+    "stream_events": "load new event files into the tables, once each, for good or --available-now",
+    "demo": "load the sample in input/ and show what came of it",
+    "generate": "write made-up SES event files of any number and shape, with the truth of what must come out",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a job; 0 done, 2 wrong use or configuration (one line says what to do), 1 failed while running."""
+    try:
+        return _run(list(argv))
+    except PipelineError as problem:
+        print(f"{problem}", file=sys.stderr)
+        return problem.exit_code
+
+
+def _run(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if argv else 2
+    name = argv.pop(0)
+    if name not in JOBS:
+        nearest = difflib.get_close_matches(name, JOBS, n=1)
+        hint = f"did you mean `{nearest[0]}`?" if nearest else f"there are: {', '.join(JOBS)}."
+        raise ConfigurationError(f"No job `{name}`: {hint}")
+    job = importlib.import_module(f"jobs.{name}")
+    parser = argparse.ArgumentParser(prog=f"./spark-submit.sh {name}", description=JOBS[name], exit_on_error=True)
+    parser.add_argument("--input", metavar="URI", help="folder with ses/ and sailthru/ in it (default: input)")
+    parser.add_argument("--warehouse", metavar="URI", help="folder of the tables (default: warehouse)")
+    parser.add_argument("--config", metavar="FILE", help="a YAML file, or a name in conf/ (default: local)")
+    parser.add_argument("--master", metavar="URL", help="Spark's master (default: local[*])")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="any setting of docs/settings.md; repeatable"
+    )
+    job.add_arguments(parser)
+    arguments = parser.parse_args(argv)
+    settings = load_settings(
+        arguments.config,
+        arguments.set,
+        input=arguments.input,
+        warehouse=arguments.warehouse,
+        master=arguments.master,
+    )
+    job.main(settings, arguments)
+    return 0
+
+
+def _overview() -> str:
+    width = max(map(len, JOBS))
+    jobs = "\n".join(f"  {name:<{width}}  {text}" for name, text in JOBS.items())
+    return f"usage: ./spark-submit.sh JOB [options]\n\njobs:\n{jobs}\n\n./spark-submit.sh JOB --help lists a job's options."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""Made-up Amazon SES event files of every shape, with the truth of what must come out of them.
+
+Nothing here uses the product's own transforms: the truth is what the generator knows because it made it.
+"""
+
+from jobs.generator.forms import Forms
+from jobs.generator.sample import write_sample
+from jobs.generator.ses import generate_ses
+from jobs.generator.truth import EventTruth, FileTruth, QuarantineTruth, Truth, read_truth, write_truth
+
+__all__ = [
+    "EventTruth",
+    "FileTruth",
+    "Forms",
+    "QuarantineTruth",
+    "Truth",
+    "generate_ses",
+    "read_truth",
+    "write_sample",
+    "write_truth",
+]

@@ -1,0 +1,1 @@
+"""Pure steps from rows to rows: no session, no path, no clock."""

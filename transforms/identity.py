@@ -1,0 +1,34 @@
+"""Content keys: the same event, however often and however wrapped it comes, has the same key."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+
+def content_key(fields: Sequence[Column]) -> Column:
+    """The first 128 bits of a SHA-256 over text `fields`, as 32 hex digits.
+
+    Each field goes in with its length in front, so that no two lists of fields run together; NULL goes in as a
+    mark without a length, so that it differs from the empty text.
+    """
+    parts = [F.coalesce(F.concat(F.octet_length(f).cast("string"), F.lit(":"), f), F.lit("-")) for f in fields]
+    return F.left(F.sha2(F.concat(*parts), 256), F.lit(32))
+
+
+def as_text(values: Column) -> Column:
+    """An array of texts as one text that no other array gives; NULL stays NULL."""
+    return F.concat_ws("", F.transform(values, lambda v: F.concat(F.octet_length(v).cast("string"), F.lit(":"), v)))
+
+
+def address_key(address: Column) -> Column:
+    """A mail address with its domain in lower case; the part before the @ is the receiver's to interpret."""
+    domain = F.substring_index(address, "@", -1)
+    local = F.left(address, F.length(address) - F.length(domain))
+    return F.concat(local, F.lower(domain))
+
+
+def recipients_key(addresses: Column) -> Column:
+    """Addresses by `address_key`, sorted; NULL instead of an empty list."""
+    named = F.array_sort(F.transform(F.filter(addresses, lambda a: a.isNotNull()), address_key))
+    return F.when(F.size(addresses) > 0, named)

@@ -1,0 +1,27 @@
+"""Instants out of the texts that mail systems and their re-exports write for them."""
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+_ISO = (
+    r"^\s*[0-9]{4,6}-[0-9]{1,2}-[0-9]{1,2}[T ][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+    r"\s*(Z|[+-][0-9]{2}:?[0-9]{2})?\s*$"
+)
+_EPOCH = r"^-?[0-9](?:[0-9]{7,13}([.][0-9]{1,9})?|[.][0-9]{1,20}E(?:9|1[0-2]))$"
+_FIRST_MILLISECOND_VALUE = 100_000_000_000
+"""Epoch values from here on are milliseconds: as seconds they would lie after the year 5000."""
+
+
+def instant(text: Column) -> Column:
+    """The instant that `text` states, in UTC; NULL if it states none.
+
+    Read are: ISO 8601 with `T` or a space, seconds with up to 9 digits of fraction (6 are kept), `Z`, an offset
+    with or without its colon, or no zone, which means UTC; seconds or milliseconds since 1970 as a whole number
+    or with a fraction, also in the notation Spark gives a JSON number (1.76E9). Not read: a date without a time,
+    a time without a date, a year alone, all of which a plain cast takes. Never an error.
+    """
+    iso = F.regexp_replace(F.trim(text), r"([+-][0-9]{2})([0-9]{2})$", "$1:$2").try_cast("timestamp")
+    number = text.try_cast("decimal(24,9)")
+    seconds = F.when(F.abs(number) < _FIRST_MILLISECOND_VALUE, number).otherwise(number / 1000)
+    epoch = F.timestamp_micros((seconds * 1_000_000).try_cast("long"))
+    return F.when(text.rlike(_ISO), iso).when(text.rlike(_EPOCH), epoch)

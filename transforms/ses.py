@@ -1,0 +1,414 @@
+"""Amazon SES: from records as they lie in files to event rows, or to the reason why there is none.
+
+The format is described in the SES developer guide, "Contents of event data"; what is confirmed and what is not
+stands in docs/formats.md.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from schemas.quarantine import Reason
+from transforms.identity import as_text, content_key, recipients_key
+from transforms.instants import instant
+from transforms.json_text import STRICT_JSON, is_one_value, let, one_object, pieces
+from transforms.records import filename_of, starts_foreign, without_line_end
+
+ACCEPTED, QUARANTINED, CONTROL = "accepted", "quarantined", "control"
+
+_BODY_OF_CLASS = {
+    "send": "send",
+    "delivery": "delivery",
+    "bounce": "bounce",
+    "complaint": "complaint",
+    "reject": "reject",
+    "open": "open",
+    "click": "click",
+    "rendering_failure": "failure",
+    "delivery_delay": "deliveryDelay",
+    "subscription": "subscription",
+}
+_CLASS_OF_NAME = {name.replace("_", ""): name for name in _BODY_OF_CLASS}
+_CLASS_OF_DETAIL_TYPE = {
+    "Email Sent": "send",
+    "Email Delivered": "delivery",
+    "Email Bounced": "bounce",
+    "Email Complaint Received": "complaint",
+    "Email Rejected": "reject",
+    "Email Opened": "open",
+    "Email Clicked": "click",
+    "Email Rendering Failed": "rendering_failure",
+    "Email Delivery Delayed": "delivery_delay",
+    "Email Subscribed": "subscription",
+}
+_NAMES_THE_MESSAGES_RECIPIENTS = ("send", "reject", "rendering_failure", "subscription")
+_SNS_VALIDATION = r"^Successfully validated SNS topic"
+_MAX_WRAPPERS = 4
+"""Wrappers come off one inside the other: Firehose error, SQS, SNS, EventBridge."""
+
+_MAIL = (
+    "timestamp:string,messageId:string,source:string,sourceArn:string,sendingAccountId:string,"
+    "destination:array<string>,tags:map<string,array<string>>,"
+    "commonHeaders:struct<`from`:array<string>,to:array<string>,messageId:string,subject:string>"
+)
+_RECORD = (
+    f"eventType:string,notificationType:string,mail:struct<{_MAIL}>,"
+    + ",".join(f"{body}:string" for body in _BODY_OF_CLASS.values())
+    + ",Type:string,Message:string,`detail-type`:string,detail:string,account:string,"
+    "rawData:string,Sns:string,body:string,Records:string"
+)
+"""An event and every wrapper of one; bodies and contents of wrappers stay JSON text."""
+_BODY = (
+    "timestamp string, recipients array<string>, bouncedRecipients array<struct<emailAddress:string>>, "
+    "complainedRecipients array<struct<emailAddress:string>>, delayedRecipients string, bounceType string, "
+    "bounceSubType string, complaintSubType string, complaintFeedbackType string, delayType string, "
+    "feedbackId string, link string, userAgent string, ipAddress string, isBotEvent string"
+)
+_ADDRESSES = "array<struct<emailAddress:string>>"
+_FLOAT = r'[:\[,]-?[0-9]+[.eE]|"-?Infinity"'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a record may be: settings, and the time of loading."""
+
+    max_record_bytes: int
+    earliest: datetime
+    latest: datetime
+
+
+def _parsed(text: Column) -> Column:
+    return one_object(text, _RECORD)
+
+
+def _content(record: Column) -> Column:
+    """What a wrapper holds, as text; NULL for what is no wrapper."""
+    base64 = F.regexp_replace(record["rawData"], r"\s", "")
+    return (
+        F.when(record["mail"].isNotNull(), F.lit(None))
+        .when(record["rawData"].isNotNull(), F.try_to_binary(base64, F.lit("base64")).cast("string"))
+        .when(record["Sns"].isNotNull(), record["Sns"])
+        .when((record["Type"] == "Notification") & record["Message"].isNotNull(), record["Message"])
+        .when(record["detail-type"].isNotNull() & record["detail"].isNotNull(), record["detail"])
+        .otherwise(record["body"])
+    )
+
+
+def _layer(text: Column, record: Column, detail_type: Column, account: Column) -> Column:
+    return F.struct(
+        text.alias("text"), record.alias("record"), detail_type.alias("detail_type"), account.alias("account")
+    )
+
+
+def _unwrapped(record: Column) -> Column:
+    """The innermost layer of a record: its text, its parse, and what EventBridge says around it."""
+
+    def deeper(outer: Column, _: Column) -> Column:
+        return let(
+            F.trim(_content(outer["record"]), F.lit(" \t\r\n")),
+            lambda inner: F.when(inner.isNull(), outer).otherwise(
+                _layer(
+                    inner,
+                    _parsed(inner),
+                    F.coalesce(outer["record"]["detail-type"], outer["detail_type"]),
+                    F.coalesce(outer["record"]["account"], outer["account"]),
+                )
+            ),
+        )
+
+    no_text = F.lit(None).cast("string")
+    outermost = _layer(no_text, record, no_text, no_text)
+    return F.when(record["mail"].isNotNull(), outermost).otherwise(
+        F.reduce(F.sequence(F.lit(1), F.lit(_MAX_WRAPPERS)), outermost, deeper)
+    )
+
+
+def _raw_record(raw: Column, record: Column) -> Column:
+    return F.struct(raw.alias("raw"), record.alias("record"))
+
+
+def _parsed_each(texts: Column) -> Column:
+    return F.transform(texts, lambda text: _raw_record(text, _parsed(text)))
+
+
+def _elements(entry: Column) -> Column:
+    """The elements of a `Records` dump (Lambda, SQS), each a record of its own; NULL for anything else."""
+    is_dump = entry["record"]["mail"].isNull() & F.startswith(entry["record"]["Records"], F.lit("["))
+    return F.when(is_dump, F.from_json(entry["record"]["Records"], "array<string>", STRICT_JSON))
+
+
+def _entries(line: Column) -> Column:
+    """The records of a line, in order, unwrapped. A line that is one object is not looked at further."""
+    found = let(
+        _parsed(line),
+        lambda record: F.when(record.isNotNull(), F.array(_raw_record(line, record))).otherwise(
+            _parsed_each(pieces(line))
+        ),
+    )
+    single = F.transform(
+        found,
+        lambda entry: let(
+            _elements(entry), lambda e: F.when(F.size(e) > 0, _parsed_each(e)).otherwise(F.array(entry))
+        ),
+    )
+    return F.transform(
+        F.flatten(single),
+        lambda entry: F.struct(entry["raw"].alias("raw"), _unwrapped(entry["record"]).alias("layer")),
+    )
+
+
+def records(lines: DataFrame, limits: Limits) -> DataFrame:
+    """RAW_LINES to one row per record: where it stands, what it is, and the innermost record, parsed once.
+
+    `place` orders the records of a batch and is unique in it; it is no position in the file yet.
+    """
+    line = without_line_end(F.col("value"))
+    too_long = F.octet_length("value") > limits.max_record_bytes
+    unread = F.col("failure").isNotNull() | F.col("cut_off") | F.col("full_length").isNotNull() | too_long | starts_foreign(F.col("value"))
+    nothing = F.lit(None).cast(f"struct<fence:string,{_RECORD}>")
+    no_text = F.lit(None).cast("string")
+    as_it_is = F.struct(
+        F.when(F.col("cut_off"), F.col("value")).otherwise(line).alias("raw"),
+        _layer(no_text, nothing, no_text, no_text).alias("layer"),
+    )
+    entries = F.when(unread, F.array(as_it_is)).when(line != "", _entries(line))
+    return lines.select(
+        "path",
+        "block",
+        "full_length",
+        "full_sha256",
+        "cut_off",
+        "failure",
+        (~F.col("cut_off") & F.col("full_length").isNull() & (too_long | starts_foreign(F.col("value")))).alias("odd"),
+        F.explode(entries).alias("entry"),
+    ).select(
+        "path",
+        "block",
+        "full_length",
+        "full_sha256",
+        "cut_off",
+        "failure",
+        "odd",
+        F.monotonically_increasing_id().alias("place"),
+        F.col("entry.raw").alias("raw"),
+        F.col("entry.layer.*"),
+    )
+
+
+def _one_of(name: Column, table: dict[str, str]) -> Column:
+    chosen = F.lit(None).cast("string")
+    for key, value in table.items():
+        chosen = F.when(name == key, F.lit(value)).otherwise(chosen)
+    return chosen
+
+
+def _event_class() -> Column:
+    """The class in snake case, from the type stated, else from the wrapper, else from the only body."""
+    stated = F.coalesce(F.col("record.eventType"), F.col("record.notificationType"))
+    squeezed = F.regexp_replace(F.lower(stated), r"[\s_-]", "")
+    snake = F.lower(F.regexp_replace(F.trim(stated), r"(?<=[a-z0-9])(?=[A-Z])|[\s_-]+", "_"))
+    unknown = F.when(snake.rlike(r"^[a-z][a-z0-9_.]{0,99}$"), snake)
+    by_body = F.coalesce(
+        *[F.when(F.col(f"record.{body}").isNotNull(), F.lit(c)) for c, body in _BODY_OF_CLASS.items()]
+    )
+    from_wrapper = _one_of(F.col("detail_type"), _CLASS_OF_DETAIL_TYPE)
+    known = _one_of(squeezed, _CLASS_OF_NAME)
+    return F.when(stated.isNull(), F.coalesce(from_wrapper, by_body)).otherwise(F.coalesce(known, unknown))
+
+
+def _body_text(record_text: Column) -> Column:
+    """The body of the event's class as text; of an unknown class, the only object beside `mail`."""
+    text = F.lit(None).cast("string")
+    for event_class, body in _BODY_OF_CLASS.items():
+        text = F.when(F.col("event_class") == event_class, F.col(f"record.{body}")).otherwise(text)
+    others = F.filter(
+        F.map_entries(F.from_json(record_text, "map<string,string>", STRICT_JSON)),
+        lambda e: (e["key"] != "mail") & F.startswith(e["value"], F.lit("{")),
+    )
+    return F.when(F.col("event_class").isin(*_BODY_OF_CLASS), text).otherwise(
+        let(others, lambda o: F.when(F.size(o) == 1, F.get(o, F.lit(0))["value"]))
+    )
+
+
+def _sorted_json(text: Column) -> Column:
+    """JSON with its keys in order; as it came where sorting would change it (docs/design-notes.md)."""
+    return F.when(text.rlike(_FLOAT), text).otherwise(
+        F.coalesce(F.to_json(F.try_parse_json(text)), text)
+    )
+
+
+def _recipients() -> Column:
+    """Whom the event names; NULL where SES does not say whom it happened to."""
+    delayed = F.from_json(
+        F.when(F.startswith(F.col("body.delayedRecipients"), F.lit("{")), F.concat(F.lit("["), "body.delayedRecipients", F.lit("]")))
+        .otherwise(F.col("body.delayedRecipients")),
+        _ADDRESSES,
+        STRICT_JSON,
+    )
+    destination = F.col("record.mail.destination")
+    event_class = F.col("event_class")
+    named = (
+        F.when(event_class == "delivery", F.col("body.recipients"))
+        .when(event_class == "bounce", F.col("body.bouncedRecipients.emailAddress"))
+        .when(event_class == "complaint", F.col("body.complainedRecipients.emailAddress"))
+        .when(event_class == "delivery_delay", let(delayed, lambda d: d["emailAddress"]))
+        .when(event_class.isin(*_NAMES_THE_MESSAGES_RECIPIENTS), destination)
+        .when(event_class.isin("open", "click") & (F.size(destination) == 1), destination)
+    )
+    return recipients_key(named)
+
+
+def _reason(limits: Limits) -> tuple[Column, Column]:
+    """Why a record is no event (NULL if it is one), and what was found, in words."""
+    text = F.coalesce(F.col("text"), F.col("raw"))
+    record, mail = F.col("record"), F.col("record.mail")
+    stated = F.col("event_stated").isNotNull() | F.col("accepted_stated").isNotNull()
+    unreadable = (F.col("event_stated").isNotNull() & F.col("own_time").isNull()) | (
+        F.col("accepted_stated").isNotNull() & F.col("timestamp").isNull()
+    )
+    earliest, latest = F.lit(limits.earliest), F.lit(limits.latest)
+    out_of_range = ~(
+        F.coalesce(F.col("own_time").between(earliest, latest), F.lit(True))
+        & F.coalesce(F.col("timestamp").between(earliest, latest), F.lit(True))
+    )
+    is_too_large = F.col("full_length").isNotNull() | F.col("odd")
+    is_object = F.startswith(text, F.lit("{"))
+    is_mail_receiving = F.lower(F.col("record.notificationType")) == "received"
+    no_id = F.coalesce(F.trim(mail["messageId"]), F.lit("")) == ""
+    times = F.concat_ws(", ", F.col("event_stated"), F.col("accepted_stated"))
+    cases: list[tuple[Column, Reason, Column]] = [
+        (F.col("cut_off"), Reason.CUT_OFF, F.lit("the file breaks here")),
+        (is_too_large, Reason.TOO_LARGE, F.lit(f"longer than max_record_bytes={limits.max_record_bytes}")),
+        (~F.is_valid_utf8("raw"), Reason.NOT_JSON, F.lit("not valid UTF-8")),
+        (record.isNull() & ~is_object & is_one_value(text), Reason.NOT_AN_OBJECT, F.lit(None)),
+        (record.isNull(), Reason.NOT_JSON, F.when(F.col("text").isNotNull(), F.lit("the content of its wrapper"))),
+        (is_mail_receiving, Reason.UNKNOWN_SHAPE, F.lit("a notification of received mail")),
+        (mail.isNull(), Reason.UNKNOWN_SHAPE, F.lit("no `mail` object, and no known wrapper")),
+        (F.col("event_class").isNull(), Reason.UNKNOWN_SHAPE, F.lit("no type of event stated")),
+        (no_id, Reason.NO_MESSAGE_ID, F.lit(None)),
+        (~stated, Reason.BAD_TIME, F.lit("no time stated")),
+        (unreadable, Reason.BAD_TIME, F.concat(F.lit("stated: "), F.left(times, F.lit(200)))),
+        (out_of_range, Reason.TIME_OUT_OF_RANGE, F.concat(F.lit("stated: "), F.left(times, F.lit(200)))),
+    ]
+    reason = detail = F.lit(None).cast("string")
+    for condition, name, words in reversed(cases):
+        reason = F.when(condition, F.lit(name.value)).otherwise(reason)
+        detail = F.when(condition, words).otherwise(detail)
+    return reason, detail
+
+
+def _is_control() -> Column:
+    """SNS confirmations and validation texts, EventBridge records that are not about a mail."""
+    confirms = F.col("record.Type").isin("SubscriptionConfirmation", "UnsubscribeConfirmation")
+    validates = F.col("record").isNull() & F.col("text").rlike(_SNS_VALIDATION)
+    about_no_mail = F.col("record.mail").isNull() & F.coalesce(
+        F.col("detail_type"), F.col("record.detail-type")
+    ).isNotNull()
+    is_read = ~F.col("cut_off") & F.col("full_length").isNull() & ~F.col("odd")
+    wrapper_is_whole = F.col("text").isNull() | F.col("record").isNotNull()
+    return is_read & (confirms | validates | (about_no_mail & wrapper_is_whole & F.col("record").isNotNull()))
+
+
+def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
+    """RAW_LINES of SES files to one row per record: the columns of an event, or why it is none.
+
+    Beside the columns of `events` (without load time and batch) each row has `outcome` (accepted, quarantined,
+    control), `reason`, `detail`, the `record` of a quarantined one with its length and hash, and `block`,
+    `place`, `odd`. Each JSON text is parsed once; the plan has no Python in it.
+    """
+    typed = records(lines, limits).withColumn("event_class", _event_class())
+    bodied = typed.withColumn("body_text", _body_text(F.coalesce(F.col("text"), F.col("raw")))).withColumn(
+        "body", F.explode_outer(F.array(F.from_json("body_text", _BODY, STRICT_JSON)))
+    )
+    timed = (
+        bodied.withColumn("event_stated", F.col("body.timestamp"))
+        .withColumn("accepted_stated", F.col("record.mail.timestamp"))
+        .withColumn("own_time", instant(F.col("event_stated")))
+        .withColumn("timestamp", instant(F.col("accepted_stated")))
+        .withColumn("event_time", F.coalesce(F.col("own_time"), F.col("timestamp")))
+        .withColumn("event_recipients", _recipients())
+        .withColumn("event_data", _sorted_json(F.col("body_text")))
+    )
+    reason, detail = _reason(limits)
+    judged = timed.withColumn("is_control", F.coalesce(_is_control(), F.lit(False)))
+    judged = judged.withColumn("reason", F.when(~F.col("is_control"), reason)).withColumn(
+        "detail", F.when(~F.col("is_control"), detail)
+    )
+    is_bad = F.col("reason").isNotNull()
+    is_event = ~is_bad & ~F.col("is_control")
+    mail = F.col("record.mail")
+    body = F.col("body")
+    is_unknown = ~F.col("event_class").isin(*_BODY_OF_CLASS)
+    event_id = content_key(
+        [
+            F.lit("ses"),
+            F.col("event_class"),
+            mail["messageId"],
+            F.unix_micros("event_time").cast("string"),
+            as_text(F.col("event_recipients")),
+            body["feedbackId"],
+            body["link"],
+            body["ipAddress"],
+            body["userAgent"],
+            F.when(is_unknown, F.col("event_data")),
+        ]
+    )
+    account = F.coalesce(mail["sendingAccountId"], F.get(F.split(mail["sourceArn"], ":"), F.lit(4)), F.col("account"))
+    is_complaint = F.col("event_class") == "complaint"
+
+    def of_event(value: Column, name: str) -> Column:
+        return F.when(is_event, value).alias(name)
+
+    filename = filename_of(F.col("path"))
+    return judged.select(
+        filename.alias("filename"),
+        "block",
+        "place",
+        "odd",
+        "failure",
+        F.when(F.col("is_control"), F.lit(CONTROL))
+        .otherwise(F.when(is_bad, F.lit(QUARANTINED)).otherwise(F.lit(ACCEPTED)))
+        .alias("outcome"),
+        "reason",
+        "detail",
+        F.when(is_bad, F.left("raw", F.lit(limits.max_record_bytes)).cast("binary")).alias("record"),
+        F.when(is_bad, F.coalesce(F.col("full_length"), F.octet_length("raw").cast("long"))).alias("record_length"),
+        F.when(is_bad, F.coalesce(F.col("full_sha256"), F.sha2(F.col("raw").cast("binary"), 256))).alias(
+            "record_sha256"
+        ),
+        of_event(F.col("event_class"), "event_class"),
+        of_event(F.col("timestamp"), "timestamp"),
+        of_event(mail["source"], "source"),
+        of_event(account, "account"),
+        of_event(mail["messageId"], "message_id"),
+        of_event(mail["commonHeaders"]["from"], "from"),
+        of_event(mail["commonHeaders"]["to"], "to"),
+        of_event(mail["commonHeaders"]["messageId"], "messageId"),
+        of_event(mail["commonHeaders"]["subject"], "subject"),
+        of_event(F.col("event_time"), "event_time"),
+        of_event(
+            F.lower(F.coalesce(body["bounceType"], body["complaintSubType"], body["delayType"])), "event_type"
+        ),
+        of_event(
+            F.lower(F.when(is_complaint, body["complaintFeedbackType"]).otherwise(body["bounceSubType"])),
+            "event_subclass",
+        ),
+        of_event(F.col("event_recipients"), "event_recipients"),
+        of_event(F.col("event_data"), "event_data"),
+        F.regexp_extract(filename, "^s3[an]?://([^/]+)/", 1).alias("bucket"),
+        of_event(F.col("own_time"), "completion_time"),
+        of_event(event_id, "event_id"),
+        of_event(F.to_date("event_time"), "event_date"),
+        F.lit("ses").alias("provider"),
+        F.lit(None).cast("string").alias("profile_id"),
+        of_event(F.get(mail["tags"]["ses:configuration-set"], F.lit(0)), "campaign"),
+        of_event(body["link"], "link"),
+        of_event(body["userAgent"], "user_agent"),
+        of_event(body["ipAddress"], "ip_address"),
+        of_event(mail["tags"], "tags"),
+        of_event(mail["destination"], "destination"),
+        of_event(body["feedbackId"], "feedback_id"),
+        of_event(F.lower(body["isBotEvent"]), "bot_likelihood"),
+    )
