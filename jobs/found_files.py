@@ -105,5 +105,5 @@ def _files(offset: Offset) -> list[FoundFile]:
 
 
 def _rows(offset: Offset) -> Iterator[tuple[Any, ...]]:
-    for f in _files(offset):
-        yield f.uri, f.modified_micros, f.length, f.is_hidden, int(offset["backlog"])
+    backlog = int(offset["backlog"])  # a list's iterator, for Spark pickles it
+    return iter([(f.uri, f.modified_micros, f.length, f.is_hidden, backlog) for f in _files(offset)])
