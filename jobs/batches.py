@@ -33,7 +33,7 @@ _OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst"
 _FAILED_FILE = re.compile(r"FAILED_READ_FILE.*?error while reading file (.+?)\.\s+SQLSTATE", re.DOTALL)
 _MANY_FAILURES = 3
 _MANY_DUPLICATES = 2000
-_MANY_FILES = 64
+_MANY_DAYS = 14
 
 Parser = Callable[[DataFrame, Limits], DataFrame]
 
@@ -175,7 +175,10 @@ class BatchLoader:
             return rows, _take_counts(counted, lines, odd)
 
     def _rows(self, ordinary: list[str], odd: list[str], loaded_at: datetime) -> DataFrame:
-        latest = loaded_at + timedelta(days=self.settings.latest_event_time_days_after_load)
+        # To the hour: a literal that changed with every batch would make Spark compile the plan's code anew.
+        latest = loaded_at.replace(minute=0, second=0, microsecond=0) + timedelta(
+            hours=1, days=self.settings.latest_event_time_days_after_load
+        )
         limits = Limits(
             max_record_bytes=int(self.settings.max_record_bytes),
             earliest=self.settings.earliest_event_time,
@@ -218,7 +221,7 @@ class BatchLoader:
             new = new.join(F.broadcast(places), "place", "left_anti")
         elif again.num_rows:
             new = new.where(~F.col("place").isin(again.column("place").to_pylist()))
-        if len(ranges) > 1 and len(ranges) * rows.rdd.getNumPartitions() > _MANY_FILES:
+        if len(ranges) > _MANY_DAYS:  # else each task would leave a small file per day
             new = new.repartition("event_date")
         writer.append(new.withColumns(etl), EVENTS)
 

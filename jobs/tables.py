@@ -1,11 +1,14 @@
 """The Delta tables of a warehouse: made from their contracts, appended to once per batch."""
 
+import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from conf.errors import PipelineError
 from schemas.contract import TableContract, missing_columns
@@ -48,7 +51,13 @@ def shaped_as(rows: DataFrame, contract: TableContract) -> DataFrame:
     """`rows` with the contract's columns, in its order and types."""
     if missing := missing_columns(contract, rows.columns):
         raise ContractError(f"`{contract.name}` needs columns {missing}, but the rows to write lack them.")
-    return rows.select(*[F.col(f"`{f.name}`").cast(f.dataType).alias(f.name) for f in contract.schema.fields])
+    return rows.select(*_shape(contract.name, contract.stored_schema.json()))
+
+
+@cache
+def _shape(_: str, schema: str) -> list[Column]:
+    fields = StructType.fromJson(json.loads(schema)).fields
+    return [F.col(f"`{f.name}`").cast(f.dataType).alias(f.name) for f in fields]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ stands in docs/formats.md.
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -159,42 +160,36 @@ def _entries(line: Column) -> Column:
     )
 
 
-def records(lines: DataFrame, limits: Limits) -> DataFrame:
-    """RAW_LINES to one row per record: where it stands, what it is, and the innermost record, parsed once.
+_CARRIED = ("path", "block", "full_length", "full_sha256", "cut_off", "failure")
+
+
+def _record_steps(limits: Limits) -> list[list[Column]]:
+    """RAW_LINES to one row per record: where it stands, and the innermost record, parsed once.
 
     `place` orders the records of a batch and is unique in it; it is no position in the file yet.
     """
-    line = without_line_end(F.col("value"))
-    too_long = F.octet_length("value") > limits.max_record_bytes
-    unread = F.col("failure").isNotNull() | F.col("cut_off") | F.col("full_length").isNotNull() | too_long | starts_foreign(F.col("value"))
+    value, cut_off = F.col("value"), F.col("cut_off")
+    line = without_line_end(value)
+    is_whole = F.col("failure").isNull() & ~cut_off & F.col("full_length").isNull()
+    odd = is_whole & ((F.octet_length(value) > limits.max_record_bytes) | starts_foreign(value))
     nothing = F.lit(None).cast(f"struct<fence:string,{_RECORD}>")
     no_text = F.lit(None).cast("string")
     as_it_is = F.struct(
-        F.when(F.col("cut_off"), F.col("value")).otherwise(line).alias("raw"),
+        F.when(cut_off, value).otherwise(line).alias("raw"),
         _layer(no_text, nothing, no_text, no_text).alias("layer"),
     )
-    entries = F.when(unread, F.array(as_it_is)).when(line != "", _entries(line))
-    return lines.select(
-        "path",
-        "block",
-        "full_length",
-        "full_sha256",
-        "cut_off",
-        "failure",
-        (~F.col("cut_off") & F.col("full_length").isNull() & (too_long | starts_foreign(F.col("value")))).alias("odd"),
-        F.explode(entries).alias("entry"),
-    ).select(
-        "path",
-        "block",
-        "full_length",
-        "full_sha256",
-        "cut_off",
-        "failure",
-        "odd",
-        F.monotonically_increasing_id().alias("place"),
-        F.col("entry.raw").alias("raw"),
-        F.col("entry.layer.*"),
-    )
+    entries = F.when(~is_whole | odd, F.array(as_it_is)).when(line != "", _entries(line))
+    carried = [F.col(name) for name in _CARRIED]
+    return [
+        [*carried, odd.alias("odd"), F.explode(entries).alias("entry")],
+        [
+            *carried,
+            F.col("odd"),
+            F.monotonically_increasing_id().alias("place"),
+            F.col("entry.raw").alias("raw"),
+            F.col("entry.layer.*"),
+        ],
+    ]
 
 
 def _one_of(name: Column, table: dict[str, str]) -> Column:
@@ -316,26 +311,48 @@ def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
 
     Beside the columns of `events` (without load time and batch) each row has `outcome` (accepted, quarantined,
     control), `reason`, `detail`, the `record` of a quarantined one with its length and hash, and `block`,
-    `place`, `odd`. Each JSON text is parsed once; the plan has no Python in it.
+    `place`, `odd`, `failure`. Each JSON text is parsed once; the plan has no Python in it.
     """
-    typed = records(lines, limits).withColumn("event_class", _event_class())
-    bodied = typed.withColumn("body_text", _body_text(F.coalesce(F.col("text"), F.col("raw")))).withColumn(
-        "body", F.explode_outer(F.array(F.from_json("body_text", _BODY, STRICT_JSON)))
-    )
-    timed = (
-        bodied.withColumn("event_stated", F.col("body.timestamp"))
-        .withColumn("accepted_stated", F.col("record.mail.timestamp"))
-        .withColumn("own_time", instant(F.col("event_stated")))
-        .withColumn("timestamp", instant(F.col("accepted_stated")))
-        .withColumn("event_time", F.coalesce(F.col("own_time"), F.col("timestamp")))
-        .withColumn("event_recipients", _recipients())
-        .withColumn("event_data", _sorted_json(F.col("body_text")))
-    )
+    rows = lines
+    for step in _steps(limits):
+        rows = rows.select(*step)
+    return rows
+
+
+@lru_cache(maxsize=4)
+def _steps(limits: Limits) -> list[list[Column]]:
+    """What `to_events` selects, one step after the other; kept, for building it costs a second per batch."""
+    everything = F.col("*")
     reason, detail = _reason(limits)
-    judged = timed.withColumn("is_control", F.coalesce(_is_control(), F.lit(False)))
-    judged = judged.withColumn("reason", F.when(~F.col("is_control"), reason)).withColumn(
-        "detail", F.when(~F.col("is_control"), detail)
-    )
+    body = F.from_json("body_text", _BODY, STRICT_JSON)
+    return [
+        *_record_steps(limits),
+        [everything, _event_class().alias("event_class")],
+        [everything, _body_text(F.coalesce(F.col("text"), F.col("raw"))).alias("body_text")],
+        # The generator is a fence: without it Spark copies from_json into every column that reads from it.
+        [everything, F.explode_outer(F.array(body)).alias("body")],
+        [
+            everything,
+            F.col("body.timestamp").alias("event_stated"),
+            F.col("record.mail.timestamp").alias("accepted_stated"),
+            instant(F.col("body.timestamp")).alias("own_time"),
+            instant(F.col("record.mail.timestamp")).alias("timestamp"),
+            _recipients().alias("event_recipients"),
+            _sorted_json(F.col("body_text")).alias("event_data"),
+            F.coalesce(_is_control(), F.lit(False)).alias("is_control"),
+        ],
+        [
+            everything,
+            F.coalesce("own_time", "timestamp").alias("event_time"),
+            F.when(~F.col("is_control"), reason).alias("reason"),
+            F.when(~F.col("is_control"), detail).alias("detail"),
+        ],
+        _columns(limits),
+    ]
+
+
+def _columns(limits: Limits) -> list[Column]:
+    """The last step: the columns that `to_events` promises."""
     is_bad = F.col("reason").isNotNull()
     is_event = ~is_bad & ~F.col("is_control")
     mail = F.col("record.mail")
@@ -362,7 +379,7 @@ def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
         return F.when(is_event, value).alias(name)
 
     filename = filename_of(F.col("path"))
-    return judged.select(
+    return [
         filename.alias("filename"),
         "block",
         "place",
@@ -411,4 +428,4 @@ def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
         of_event(mail["destination"], "destination"),
         of_event(body["feedbackId"], "feedback_id"),
         of_event(F.lower(body["isBotEvent"]), "bot_likelihood"),
-    )
+    ]
