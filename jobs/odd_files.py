@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -51,7 +52,9 @@ def plain_chunks(file: BinaryIO) -> Iterator[bytes | None]:
             while data:
                 out = inflater.decompress(data, CHUNK_BYTES)
                 if out and is_first and is_foreign(out):
-                    raise NotReadableError(f"gzip of something that begins with {out[:4]!r}, which is no text")
+                    raise NotReadableError(
+                        f"gzip of something that begins with {out[:4]!r}, which is no text"
+                    )
                 is_first = is_first and not out
                 if out:
                     yield out
@@ -216,9 +219,7 @@ ARROW_LINES = pa.schema(
         ("failure", pa.string()),
     ]
 )
-ODD_LINES = (
-    "path string, block long, value binary, full_length long, full_sha256 string, cut_off boolean, failure string"
-)
+ODD_LINES = "path string, block long, value binary, full_length long, full_sha256 string, cut_off boolean, failure string"
 """RAW_LINES with the bytes as such, and why a file could not be read (its only row then)."""
 
 
@@ -228,12 +229,13 @@ def read_files(
     """For `mapInArrow`: batches of a column `uri` to batches of ODD_LINES of these files."""
 
     def rows(uri: str) -> Iterator[tuple[object, ...]]:
+        path = quote(uri, safe="/:")  # as Spark's own readers give it
         try:
             with opened(uri) as file:
                 for line in raw_lines(file, max_bytes):
-                    yield uri, 0, line.value, line.full_length, line.full_sha256, line.cut_off, None
+                    yield path, 0, line.value, line.full_length, line.full_sha256, line.cut_off, None
         except (NotReadableError, OSError) as problem:
-            yield uri, 0, b"", None, None, False, str(problem)
+            yield path, 0, b"", None, None, False, str(problem)
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -253,5 +255,7 @@ def read_files(
 
 
 def _batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
-    columns = [pa.array(values, f.type) for values, f in zip(zip(*rows, strict=True), ARROW_LINES, strict=True)]
+    columns = [
+        pa.array(values, f.type) for values, f in zip(zip(*rows, strict=True), ARROW_LINES, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(columns, schema=ARROW_LINES)

@@ -12,14 +12,17 @@ from conf.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
-EXCLUDED = ",".join(
-    f"{group}:*"
-    for group in (
-        "org.apache.hadoop org.apache.parquet org.slf4j com.fasterxml.jackson.core com.fasterxml.jackson.datatype "
-        "org.apache.logging.log4j org.xerial.snappy com.github.luben io.airlift org.locationtech.jts "
-        "org.roaringbitmap"
-    ).split()
-) + ",commons-pool:*,commons-logging:*,javax.annotation:*,com.google.code.findbugs:*"
+EXCLUDED = (
+    ",".join(
+        f"{group}:*"
+        for group in (
+            "org.apache.hadoop org.apache.parquet org.slf4j com.fasterxml.jackson.core com.fasterxml.jackson.datatype "
+            "org.apache.logging.log4j org.xerial.snappy com.github.luben io.airlift org.locationtech.jts "
+            "org.roaringbitmap"
+        ).split()
+    )
+    + ",commons-pool:*,commons-logging:*,javax.annotation:*,com.google.code.findbugs:*"
+)
 """What Spark ships itself, in other versions: without these 33,781 classes would be there twice."""
 
 
@@ -48,7 +51,9 @@ def fetch_jars(folder: Path) -> list[Path]:
         )
         if run.returncode or not list(home.glob("jars/*.jar")):
             tail = "\n".join((run.stdout + run.stderr).strip().splitlines()[-15:])
-            raise JarsNotFetchedError(f"{tail}\nDelta's jars ({DELTA}) could not be fetched; the next start tries again.")
+            raise JarsNotFetchedError(
+                f"{tail}\nDelta's jars ({DELTA}) could not be fetched; the next start tries again."
+            )
         done.touch()
     return sorted(home.glob("jars/*.jar"))
 

@@ -51,7 +51,9 @@ EVENTS = TableContract(
                 nullable=False,
                 comment="The provider's id of the message (SES mail.messageId), always text.",
             ),
-            column("from", _TEXTS, comment="From header's addresses as stated; NULL if headers are not reported."),
+            column(
+                "from", _TEXTS, comment="From header's addresses as stated; NULL if headers are not reported."
+            ),
             column(
                 "to",
                 _TEXTS,
@@ -99,7 +101,9 @@ EVENTS = TableContract(
                 "repeated keys, numbers beyond a double); NULL if the record has none.",
             ),
             column("bucket", _TEXT, nullable=False, comment="S3 bucket of the file; empty on a local disk."),
-            column("filename", _TEXT, nullable=False, comment="URI of the file the kept copy came from, decoded."),
+            column(
+                "filename", _TEXT, nullable=False, comment="URI of the file the kept copy came from, decoded."
+            ),
             column(
                 "completion_time",
                 _INSTANT,
@@ -128,10 +132,17 @@ EVENTS = TableContract(
                 comment="The batch that brought the row: the checkpoint's id, a dash, and the batch's number.",
             ),
             column(
-                "provider", _TEXT, role=Role.IDENTITY, nullable=False, comment="Who reported it: ses or sailthru."
+                "provider",
+                _TEXT,
+                role=Role.IDENTITY,
+                nullable=False,
+                comment="Who reported it: ses or sailthru.",
             ),
             column(
-                "profile_id", _TEXT, role=Role.SETTLED, comment="Sailthru profile of the recipient; NULL for SES."
+                "profile_id",
+                _TEXT,
+                role=Role.SETTLED,
+                comment="Sailthru profile of the recipient; NULL for SES.",
             ),
             column(
                 "campaign",
@@ -145,7 +156,9 @@ EVENTS = TableContract(
                 role=Role.IDENTITY,
                 comment="User agent of an open or click; of a complaint: the report's generator, not a person.",
             ),
-            column("ip_address", _TEXT, role=Role.IDENTITY, comment="IP address of an open or click, as text."),
+            column(
+                "ip_address", _TEXT, role=Role.IDENTITY, comment="IP address of an open or click, as text."
+            ),
             column(
                 "tags",
                 MapType(StringType(), ArrayType(StringType())),

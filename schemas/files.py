@@ -33,11 +33,18 @@ FILES = TableContract(
     schema=StructType(
         [
             column(
-                "filename", StringType(), nullable=False, role=Role.IDENTITY, comment="URI of the file, decoded."
+                "filename",
+                StringType(),
+                nullable=False,
+                role=Role.IDENTITY,
+                comment="URI of the file, decoded.",
             ),
             column("provider", StringType(), nullable=False, role=Role.SETTLED, comment="ses or sailthru."),
             column(
-                "data_set", StringType(), role=Role.SETTLED, comment="Sailthru data set told by the name; NULL for SES."
+                "data_set",
+                StringType(),
+                role=Role.SETTLED,
+                comment="Sailthru data set told by the name; NULL for SES.",
             ),
             column(
                 "modified_at",
@@ -47,7 +54,11 @@ FILES = TableContract(
                 comment="Modification time of the object version, UTC.",
             ),
             column(
-                "length_bytes", LongType(), nullable=False, role=Role.IDENTITY, comment="Length as stored, bytes."
+                "length_bytes",
+                LongType(),
+                nullable=False,
+                role=Role.IDENTITY,
+                comment="Length as stored, bytes.",
             ),
             _count("records", "Records in it = accepted + quarantined + control."),
             _count("accepted", "Records that became events."),
@@ -55,7 +66,10 @@ FILES = TableContract(
             _count("control", "Control messages: SNS confirmations and the like; counted, not kept."),
             _count("events", "Events its accepted records hold = events_new + events_duplicate."),
             column(
-                "events_new", LongType(), nullable=False, comment="Events that this file brought first: rows of events."
+                "events_new",
+                LongType(),
+                nullable=False,
+                comment="Events that this file brought first: rows of events.",
             ),
             column("events_duplicate", LongType(), nullable=False, comment="Events that were known already."),
             column(
@@ -65,7 +79,9 @@ FILES = TableContract(
                 role=Role.SETTLED,
                 comment="One of: " + ", ".join(FileStatus) + ".",
             ),
-            column("reason", StringType(), role=Role.SETTLED, comment="Why, if not ok, in words; NULL if ok."),
+            column(
+                "reason", StringType(), role=Role.SETTLED, comment="Why, if not ok, in words; NULL if ok."
+            ),
             column("batch_id", StringType(), nullable=False, comment="The batch that read it."),
             column("etl_time", TimestampType(), nullable=False, comment="When this row was loaded, UTC."),
         ]

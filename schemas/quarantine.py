@@ -42,12 +42,22 @@ QUARANTINE = TableContract(
                 role=Role.SETTLED,
                 comment="The record, no byte changed; of one that is too_large or cut_off by far, the first part.",
             ),
-            column("record_length", LongType(), nullable=False, role=Role.SETTLED, comment="Full length, bytes."),
             column(
-                "record_sha256", StringType(), nullable=False, role=Role.SETTLED, comment="SHA-256 of all of it, hex."
+                "record_length", LongType(), nullable=False, role=Role.SETTLED, comment="Full length, bytes."
             ),
             column(
-                "filename", StringType(), nullable=False, role=Role.IDENTITY, comment="URI of the file, decoded."
+                "record_sha256",
+                StringType(),
+                nullable=False,
+                role=Role.SETTLED,
+                comment="SHA-256 of all of it, hex.",
+            ),
+            column(
+                "filename",
+                StringType(),
+                nullable=False,
+                role=Role.IDENTITY,
+                comment="URI of the file, decoded.",
             ),
             column(
                 "file_modified_at",
@@ -71,7 +81,11 @@ QUARANTINE = TableContract(
                 comment="Which record of the file, counted from 0, blank lines not counted.",
             ),
             column(
-                "provider", StringType(), nullable=False, role=Role.SETTLED, comment="Whose file: ses or sailthru."
+                "provider",
+                StringType(),
+                nullable=False,
+                role=Role.SETTLED,
+                comment="Whose file: ses or sailthru.",
             ),
             column(
                 "reason",
@@ -80,11 +94,20 @@ QUARANTINE = TableContract(
                 role=Role.SETTLED,
                 comment="One of: " + ", ".join(Reason) + ".",
             ),
-            column("detail", StringType(), role=Role.SETTLED, comment="What was found, in words; NULL if reason says it."),
+            column(
+                "detail",
+                StringType(),
+                role=Role.SETTLED,
+                comment="What was found, in words; NULL if reason says it.",
+            ),
             column("batch_id", StringType(), nullable=False, comment="The batch that brought the row."),
             column("etl_time", TimestampType(), nullable=False, comment="When this row was loaded, UTC."),
             column("replayed_at", TimestampType(), comment="When replay last tried it, UTC; NULL if never."),
-            column("replay_outcome", StringType(), comment="What came of the last replay; NULL if never replayed."),
+            column(
+                "replay_outcome",
+                StringType(),
+                comment="What came of the last replay; NULL if never replayed.",
+            ),
         ]
     ),
 )

@@ -33,32 +33,44 @@ _PIECE = rf'(?s){_OBJECT}|(?:[^{{\["]++|{_STRING}|{_ARRAY}|(?!{_OBJECT})["\[{{].
 line: it is looked at once, so no line makes the search quadratic."""
 
 
+def value_of_key(key: str) -> str:
+    """A pattern whose group 1 is the object that a top-level object has under `key`, as it stands there."""
+    start = rf'"{key}"\s*:\s*'
+    return (
+        rf'(?s)^\s*\{{(?:(?!{start}\{{)(?:[^{{}}\[\]"]++|{_STRING}|{_OBJECT}|{_ARRAY}))*+{start}({_OBJECT})'
+    )
+
+
 def let(value: Column, body: Callable[[Column], Column]) -> Column:
     """`body(value)` with `value` computed once, however often `body` uses it."""
     return F.get(F.transform(F.array(value), body), F.lit(0))
 
 
-def one_object(text: Column, struct_type: str) -> Column:
-    """`text` as a struct if it is exactly one JSON object, else NULL.
+def fenced_object(text: Column, struct_type: str) -> Column:
+    """`text` parsed so that `only_object` can tell whether it is exactly one JSON object.
 
     Spark's `from_json` reads the first value and forgets what follows. Read as the first element of an array
     whose second is a mark of ours, text that is no single value cannot leave exactly these two. A field of the
     wrong type is NULL and spoils no other.
     """
     fenced = F.concat(F.lit("["), text, F.lit(f',{{"fence":"{_END}"}}]'))
-    parsed = F.from_json(fenced, f"array<struct<fence:string,{struct_type}>>", STRICT_JSON)
-    return let(
-        parsed,
-        lambda p: F.when((F.size(p) == 2) & (F.get(p, F.lit(1))["fence"] == _END), F.get(p, F.lit(0))),
-    )
+    return F.from_json(fenced, f"array<struct<fence:string,{struct_type}>>", STRICT_JSON)
+
+
+def only_object(parsed: Column) -> Column:
+    """The object that `fenced_object` found, if it was all there was; else NULL."""
+    return F.when((F.size(parsed) == 2) & (F.get(parsed, F.lit(1))["fence"] == _END), F.get(parsed, F.lit(0)))
+
+
+def one_object(text: Column, struct_type: str) -> Column:
+    """`text` as a struct if it is exactly one JSON object, else NULL."""
+    return let(fenced_object(text, struct_type), only_object)
 
 
 def is_one_value(text: Column) -> Column:
     """Whether `text` is exactly one JSON value of any kind; never NULL for text."""
     parsed = F.from_json(F.concat(F.lit("["), text, F.lit(f',"{_END}"]')), "array<string>", STRICT_JSON)
-    return let(
-        parsed, lambda p: F.coalesce((F.size(p) == 2) & (F.get(p, F.lit(1)) == _END), F.lit(False))
-    )
+    return let(parsed, lambda p: F.coalesce((F.size(p) == 2) & (F.get(p, F.lit(1)) == _END), F.lit(False)))
 
 
 def pieces(line: Column) -> Column:

@@ -8,7 +8,9 @@ RAW_LINES = StructType(
     [
         StructField("path", StringType(), False),  # the file, as the reader names it
         StructField("block", LongType(), False),  # where the reader's share of the file starts, bytes
-        StructField("value", StringType(), False),  # the line without its LF; of one too large, its first part
+        StructField(
+            "value", StringType(), False
+        ),  # the line without its LF; of one too large, its first part
         StructField("full_length", LongType(), True),  # bytes of a line that is too large; else NULL
         StructField("full_sha256", StringType(), True),  # of such a line, hex; else NULL
         StructField("cut_off", BooleanType(), False),  # whether the file breaks within this line
@@ -29,11 +31,10 @@ def is_foreign(head: bytes) -> bool:
 def starts_foreign(line: Column) -> Column:
     """The same of a line: the sign that a file is not the text its name promised."""
     head = F.left(line, F.lit(10)).cast("binary")
-    return F.reduce(  # type: ignore[no-any-return]
-        F.array(*[F.lit(bytearray(start)) for start in _FOREIGN_STARTS]),
-        F.lit(False),
-        lambda found, start: found | F.startswith(head, start),
-    )
+    found = F.lit(False)
+    for start in _FOREIGN_STARTS:
+        found = found | F.startswith(head, F.lit(bytearray(start)))
+    return ~F.startswith(line, F.lit("{")) & found
 
 
 def filename_of(path: Column) -> Column:
@@ -49,7 +50,9 @@ def filename_of(path: Column) -> Column:
 
 def without_line_end(line: Column) -> Column:
     """The line without byte order mark, outer blanks and the CR of a CRLF."""
-    return F.trim(F.ltrim(line, F.lit("\ufeff")), F.lit(" \t\r"))
+    is_bare = F.startswith(line, F.lit("{")) & F.endswith(line, F.lit("}"))
+    trimmed = F.trim(F.ltrim(line, F.lit("\ufeff")), F.lit(" \t\r"))  # slow: looks at every character
+    return F.when(is_bare, line).otherwise(trimmed)
 
 
 def raw_lines(text: DataFrame) -> DataFrame:
@@ -63,4 +66,3 @@ def raw_lines(text: DataFrame) -> DataFrame:
         F.lit(False).alias("cut_off"),
         F.lit(None).cast("string").alias("failure"),
     )
-

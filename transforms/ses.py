@@ -14,7 +14,16 @@ from pyspark.sql import functions as F
 from schemas.quarantine import Reason
 from transforms.identity import as_text, content_key, recipients_key
 from transforms.instants import instant
-from transforms.json_text import STRICT_JSON, is_one_value, let, one_object, pieces
+from transforms.json_text import (
+    STRICT_JSON,
+    fenced_object,
+    is_one_value,
+    let,
+    one_object,
+    only_object,
+    pieces,
+    value_of_key,
+)
 from transforms.records import filename_of, starts_foreign, without_line_end
 
 ACCEPTED, QUARANTINED, CONTROL = "accepted", "quarantined", "control"
@@ -68,7 +77,8 @@ _BODY = (
     "feedbackId string, link string, userAgent string, ipAddress string, isBotEvent string"
 )
 _ADDRESSES = "array<struct<emailAddress:string>>"
-_FLOAT = r'[:\[,]-?[0-9]+[.eE]|"-?Infinity"'
+_ROUNDED = r'"-?Infinity"|[:\[,]\s*-?[0-9.]+[eE]|[:\[,]\s*-?(?=[0-9]*[.])[0-9.]{17,}'
+"""Numbers that a double may not hold, as Spark's readers leave them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,13 +150,10 @@ def _elements(entry: Column) -> Column:
     return F.when(is_dump, F.from_json(entry["record"]["Records"], "array<string>", STRICT_JSON))
 
 
-def _entries(line: Column) -> Column:
-    """The records of a line, in order, unwrapped. A line that is one object is not looked at further."""
-    found = let(
-        _parsed(line),
-        lambda record: F.when(record.isNotNull(), F.array(_raw_record(line, record))).otherwise(
-            _parsed_each(pieces(line))
-        ),
+def _entries(line: Column, record: Column) -> Column:
+    """The records of a line, in order, unwrapped; `record` is the line itself if it is one object."""
+    found = F.when(record.isNotNull(), F.array(_raw_record(line, record))).otherwise(
+        _parsed_each(pieces(line))
     )
     single = F.transform(
         found,
@@ -168,23 +175,38 @@ def _record_steps(limits: Limits) -> list[list[Column]]:
 
     `place` orders the records of a batch and is unique in it; it is no position in the file yet.
     """
-    value, cut_off = F.col("value"), F.col("cut_off")
-    line = without_line_end(value)
+    value, cut_off, line, odd = F.col("value"), F.col("cut_off"), F.col("line"), F.col("odd")
     is_whole = F.col("failure").isNull() & ~cut_off & F.col("full_length").isNull()
-    odd = is_whole & ((F.octet_length(value) > limits.max_record_bytes) | starts_foreign(value))
+    is_odd = is_whole & ((F.octet_length(value) > limits.max_record_bytes) | starts_foreign(value))
+    record = only_object(F.col("parsed"))
     nothing = F.lit(None).cast(f"struct<fence:string,{_RECORD}>")
     no_text = F.lit(None).cast("string")
-    as_it_is = F.struct(
-        F.when(cut_off, value).otherwise(line).alias("raw"),
-        _layer(no_text, nothing, no_text, no_text).alias("layer"),
+
+    def as_it_is(text: Column, of_record: Column) -> Column:
+        layer = _layer(no_text, of_record, no_text, no_text)
+        return F.array(F.struct(text.alias("raw"), layer.alias("layer")))
+
+    # Most lines are one event and need no look into wrappers or pieces: they pass no higher-order function.
+    entries = (
+        F.when(record["mail"].isNotNull(), as_it_is(line, record))
+        .when(~is_whole | odd, as_it_is(F.when(cut_off, value).otherwise(line), nothing))
+        .when(line != "", _entries(line, record))
     )
-    entries = F.when(~is_whole | odd, F.array(as_it_is)).when(line != "", _entries(line))
     carried = [F.col(name) for name in _CARRIED]
+    is_read = is_whole & ~odd
     return [
-        [*carried, odd.alias("odd"), F.explode(entries).alias("entry")],
+        [*carried, value, without_line_end(value).alias("line"), is_odd.alias("odd")],
         [
             *carried,
-            F.col("odd"),
+            value,
+            line,
+            odd,
+            F.explode(F.array(F.when(is_read, fenced_object(line, _RECORD)))).alias("parsed"),
+        ],
+        [*carried, odd, F.explode(entries).alias("entry")],
+        [
+            *carried,
+            odd,
             F.monotonically_increasing_id().alias("place"),
             F.col("entry.raw").alias("raw"),
             F.col("entry.layer.*"),
@@ -227,18 +249,32 @@ def _body_text(record_text: Column) -> Column:
     )
 
 
-def _sorted_json(text: Column) -> Column:
-    """JSON with its keys in order; as it came where sorting would change it (docs/design-notes.md)."""
-    return F.when(text.rlike(_FLOAT), text).otherwise(
-        F.coalesce(F.to_json(F.try_parse_json(text)), text)
-    )
+def _event_data() -> Column:
+    """The body with its keys in order; as it came where sorting would change it.
+
+    Spark's JSON readers round numbers beyond a double and write 1e400 as "Infinity". Such a body is cut out of the
+    record's text; of a class not known here the whole record is kept.
+    """
+    text, record_text = F.col("body_text"), F.coalesce(F.col("text"), F.col("raw"))
+    as_it_came = F.lit(None).cast("string")
+    for event_class, body in _BODY_OF_CLASS.items():
+        found = F.regexp_extract(record_text, value_of_key(body), 1)
+        as_it_came = F.when(F.col("event_class") == event_class, F.nullif(found, F.lit(""))).otherwise(
+            as_it_came
+        )
+    is_unknown = ~F.col("event_class").isin(*_BODY_OF_CLASS)
+    return F.when(
+        text.rlike(_ROUNDED), F.coalesce(as_it_came, F.when(is_unknown, record_text), text)
+    ).otherwise(F.coalesce(F.to_json(F.try_parse_json(text)), text))
 
 
 def _recipients() -> Column:
     """Whom the event names; NULL where SES does not say whom it happened to."""
     delayed = F.from_json(
-        F.when(F.startswith(F.col("body.delayedRecipients"), F.lit("{")), F.concat(F.lit("["), "body.delayedRecipients", F.lit("]")))
-        .otherwise(F.col("body.delayedRecipients")),
+        F.when(
+            F.startswith(F.col("body.delayedRecipients"), F.lit("{")),
+            F.concat(F.lit("["), "body.delayedRecipients", F.lit("]")),
+        ).otherwise(F.col("body.delayedRecipients")),
         _ADDRESSES,
         STRICT_JSON,
     )
@@ -278,7 +314,11 @@ def _reason(limits: Limits) -> tuple[Column, Column]:
         (is_too_large, Reason.TOO_LARGE, F.lit(f"longer than max_record_bytes={limits.max_record_bytes}")),
         (~F.is_valid_utf8("raw"), Reason.NOT_JSON, F.lit("not valid UTF-8")),
         (record.isNull() & ~is_object & is_one_value(text), Reason.NOT_AN_OBJECT, F.lit(None)),
-        (record.isNull(), Reason.NOT_JSON, F.when(F.col("text").isNotNull(), F.lit("the content of its wrapper"))),
+        (
+            record.isNull(),
+            Reason.NOT_JSON,
+            F.when(F.col("text").isNotNull(), F.lit("the content of its wrapper")),
+        ),
         (is_mail_receiving, Reason.UNKNOWN_SHAPE, F.lit("a notification of received mail")),
         (mail.isNull(), Reason.UNKNOWN_SHAPE, F.lit("no `mail` object, and no known wrapper")),
         (F.col("event_class").isNull(), Reason.UNKNOWN_SHAPE, F.lit("no type of event stated")),
@@ -298,9 +338,10 @@ def _is_control() -> Column:
     """SNS confirmations and validation texts, EventBridge records that are not about a mail."""
     confirms = F.col("record.Type").isin("SubscriptionConfirmation", "UnsubscribeConfirmation")
     validates = F.col("record").isNull() & F.col("text").rlike(_SNS_VALIDATION)
-    about_no_mail = F.col("record.mail").isNull() & F.coalesce(
-        F.col("detail_type"), F.col("record.detail-type")
-    ).isNotNull()
+    about_no_mail = (
+        F.col("record.mail").isNull()
+        & F.coalesce(F.col("detail_type"), F.col("record.detail-type")).isNotNull()
+    )
     is_read = ~F.col("cut_off") & F.col("full_length").isNull() & ~F.col("odd")
     wrapper_is_whole = F.col("text").isNull() | F.col("record").isNotNull()
     return is_read & (confirms | validates | (about_no_mail & wrapper_is_whole & F.col("record").isNotNull()))
@@ -338,7 +379,7 @@ def _steps(limits: Limits) -> list[list[Column]]:
             instant(F.col("body.timestamp")).alias("own_time"),
             instant(F.col("record.mail.timestamp")).alias("timestamp"),
             _recipients().alias("event_recipients"),
-            _sorted_json(F.col("body_text")).alias("event_data"),
+            _event_data().alias("event_data"),
             F.coalesce(_is_control(), F.lit(False)).alias("is_control"),
         ],
         [
@@ -372,11 +413,10 @@ def _columns(limits: Limits) -> list[Column]:
             F.when(is_unknown, F.col("event_data")),
         ]
     )
-    account = F.coalesce(mail["sendingAccountId"], F.get(F.split(mail["sourceArn"], ":"), F.lit(4)), F.col("account"))
+    account = F.coalesce(
+        mail["sendingAccountId"], F.get(F.split(mail["sourceArn"], ":"), F.lit(4)), F.col("account")
+    )
     is_complaint = F.col("event_class") == "complaint"
-
-    def of_event(value: Column, name: str) -> Column:
-        return F.when(is_event, value).alias(name)
 
     filename = filename_of(F.col("path"))
     return [
@@ -391,41 +431,42 @@ def _columns(limits: Limits) -> list[Column]:
         "reason",
         "detail",
         F.when(is_bad, F.left("raw", F.lit(limits.max_record_bytes)).cast("binary")).alias("record"),
-        F.when(is_bad, F.coalesce(F.col("full_length"), F.octet_length("raw").cast("long"))).alias("record_length"),
+        F.when(is_bad, F.coalesce(F.col("full_length"), F.octet_length("raw").cast("long"))).alias(
+            "record_length"
+        ),
         F.when(is_bad, F.coalesce(F.col("full_sha256"), F.sha2(F.col("raw").cast("binary"), 256))).alias(
             "record_sha256"
         ),
-        of_event(F.col("event_class"), "event_class"),
-        of_event(F.col("timestamp"), "timestamp"),
-        of_event(mail["source"], "source"),
-        of_event(account, "account"),
-        of_event(mail["messageId"], "message_id"),
-        of_event(mail["commonHeaders"]["from"], "from"),
-        of_event(mail["commonHeaders"]["to"], "to"),
-        of_event(mail["commonHeaders"]["messageId"], "messageId"),
-        of_event(mail["commonHeaders"]["subject"], "subject"),
-        of_event(F.col("event_time"), "event_time"),
-        of_event(
-            F.lower(F.coalesce(body["bounceType"], body["complaintSubType"], body["delayType"])), "event_type"
+        F.col("event_class").alias("event_class"),
+        F.col("timestamp").alias("timestamp"),
+        mail["source"].alias("source"),
+        account.alias("account"),
+        mail["messageId"].alias("message_id"),
+        mail["commonHeaders"]["from"].alias("from"),
+        mail["commonHeaders"]["to"].alias("to"),
+        mail["commonHeaders"]["messageId"].alias("messageId"),
+        mail["commonHeaders"]["subject"].alias("subject"),
+        F.when(is_event, F.col("event_time")).alias("event_time"),
+        F.lower(F.coalesce(body["bounceType"], body["complaintSubType"], body["delayType"])).alias(
+            "event_type"
         ),
-        of_event(
-            F.lower(F.when(is_complaint, body["complaintFeedbackType"]).otherwise(body["bounceSubType"])),
-            "event_subclass",
+        F.lower(F.when(is_complaint, body["complaintFeedbackType"]).otherwise(body["bounceSubType"])).alias(
+            "event_subclass"
         ),
-        of_event(F.col("event_recipients"), "event_recipients"),
-        of_event(F.col("event_data"), "event_data"),
+        F.col("event_recipients").alias("event_recipients"),
+        F.col("event_data").alias("event_data"),
         F.regexp_extract(filename, "^s3[an]?://([^/]+)/", 1).alias("bucket"),
-        of_event(F.col("own_time"), "completion_time"),
-        of_event(event_id, "event_id"),
-        of_event(F.to_date("event_time"), "event_date"),
+        F.col("own_time").alias("completion_time"),
+        F.when(is_event, event_id).alias("event_id"),
+        F.when(is_event, F.to_date("event_time")).alias("event_date"),
         F.lit("ses").alias("provider"),
         F.lit(None).cast("string").alias("profile_id"),
-        of_event(F.get(mail["tags"]["ses:configuration-set"], F.lit(0)), "campaign"),
-        of_event(body["link"], "link"),
-        of_event(body["userAgent"], "user_agent"),
-        of_event(body["ipAddress"], "ip_address"),
-        of_event(mail["tags"], "tags"),
-        of_event(mail["destination"], "destination"),
-        of_event(body["feedbackId"], "feedback_id"),
-        of_event(F.lower(body["isBotEvent"]), "bot_likelihood"),
+        F.get(mail["tags"]["ses:configuration-set"], F.lit(0)).alias("campaign"),
+        body["link"].alias("link"),
+        body["userAgent"].alias("user_agent"),
+        body["ipAddress"].alias("ip_address"),
+        mail["tags"].alias("tags"),
+        mail["destination"].alias("destination"),
+        body["feedbackId"].alias("feedback_id"),
+        F.lower(body["isBotEvent"]).alias("bot_likelihood"),
     ]

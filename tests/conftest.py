@@ -1,0 +1,30 @@
+"""One Spark session for all tests, as the jobs build it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from conf.settings import Settings, load_settings
+from jobs.session import build_session
+
+
+def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> Settings:
+    """Settings of a test: input and warehouse below `folder`, unless `source` is the input."""
+    return load_settings(
+        None,
+        ["spark.shuffle_partitions=2", *overrides],
+        {},
+        input=str(source or folder / "input"),
+        warehouse=str(folder / "warehouse"),
+        master="local[2]",
+    )
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """A session of two cores, two shuffle partitions, UTC."""
+    session = build_session(settings_for(Path("unused")), "tests")
+    yield session
+    session.stop()

@@ -1,0 +1,123 @@
+"""Tables of a warehouse as plain rows, read without Spark, to compare with each other and with the truth."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+
+from jobs.generator import Truth
+from schemas.contract import Role, TableContract
+from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.quarantine import QUARANTINE
+
+LOAD_COLUMNS = ("etl_time", "batch_id")
+
+
+def rows_of(
+    warehouse: Path, contract: TableContract, columns: Iterable[str] | None = None
+) -> list[dict[str, Any]]:
+    """The rows of a table, read by delta-rs."""
+    table = DeltaTable(str(warehouse / contract.name)).to_pyarrow_table(
+        columns=list(columns or contract.columns)
+    )
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+def content(warehouse: Path, contract: TableContract, *roles: Role) -> Counter[str]:
+    """The rows as an order-free bag over the columns of `roles` (all but load time and batch, if none is given)."""
+    columns = contract.columns_of(*roles) if roles else contract.columns
+    columns = [name for name in columns if name not in LOAD_COLUMNS]
+    return Counter(repr(sorted(row.items())) for row in rows_of(warehouse, contract, columns))
+
+
+def everything(warehouse: Path) -> dict[str, Counter[str]]:
+    """The content of every table, load times and batch ids aside."""
+    return {contract.name: content(warehouse, contract) for contract in (EVENTS, QUARANTINE, FILES)}
+
+
+def micros(at: datetime | None) -> int | None:
+    """An instant as microseconds since 1970."""
+    return None if at is None else round(at.timestamp() * 1_000_000)
+
+
+def assert_is_truth(warehouse: Path, source: Path, truth: Truth) -> None:
+    """Every event, every ledger line and every quarantined record is as the generator knows it must be."""
+    assert_events_are_truth(warehouse, truth)
+    prefix = f"file://{source}/"
+    ledger = {row["filename"].removeprefix(prefix): row for row in rows_of(warehouse, FILES)}
+    counts = ("records", "accepted", "quarantined", "control", "events", "status")
+    found = {name: tuple(row[c] for c in counts) for name, row in ledger.items()}
+    expected = {f.filename: tuple(getattr(f, c) for c in counts) for f in truth.files}
+    assert found == expected
+    rows = rows_of(warehouse, QUARANTINE)
+    assert Counter((r["filename"].removeprefix(prefix), r["reason"]) for r in rows) == Counter(
+        (q.filename, q.reason) for q in truth.quarantine
+    )
+    stated = {(q.filename, q.sha256, q.length) for q in truth.quarantine if q.sha256}
+    assert stated <= {
+        (r["filename"].removeprefix(prefix), r["record_sha256"], r["record_length"]) for r in rows
+    }
+    assert_balanced(warehouse)
+
+
+def assert_events_are_truth(warehouse: Path, truth: Truth) -> None:
+    """The `events` table holds each distinct event of the truth, once."""
+
+    def texts(values: Iterable[str] | None) -> tuple[str, ...] | None:
+        return None if values is None else tuple(values)
+
+    same = (
+        "event_class",
+        "message_id",
+        "source",
+        "event_type",
+        "event_subclass",
+        "link",
+        "ip_address",
+        "user_agent",
+    )
+    found = Counter(
+        (
+            *(row[c] for c in same),
+            row["feedback_id"],
+            *(micros(row[c]) for c in ("event_time", "completion_time", "timestamp")),
+            texts(row["event_recipients"]),
+            texts(row["destination"]),
+        )
+        for row in rows_of(warehouse, EVENTS)
+    )
+    expected = Counter(
+        (
+            *(getattr(e, c) for c in same),
+            e.feedback_id,
+            e.event_time,
+            e.completion_time,
+            e.timestamp,
+            e.event_recipients,
+            e.destination,
+        )
+        for e in truth.events
+    )
+    lacking, surplus = expected - found, found - expected
+    assert not lacking, (
+        f"{lacking.total()} lacking, {surplus.total()} surplus: {list(lacking)[:2]} {list(surplus)[:2]}"
+    )
+    assert not surplus, f"{surplus.total()} surplus: {list(surplus)[:3]}"
+
+
+def assert_balanced(warehouse: Path) -> None:
+    """The ledger adds up, and its sums are the numbers of rows of the other tables (design.md section 3)."""
+    total: Counter[str] = Counter()
+    for row in rows_of(warehouse, FILES):
+        assert row["records"] == row["accepted"] + row["quarantined"] + row["control"], row
+        assert row["events"] == row["events_new"] + row["events_duplicate"], row
+        total.update({c: row[c] for c in ("events_new", "quarantined")})
+    assert total["events_new"] == len(rows_of(warehouse, EVENTS, ["event_id"]))
+    assert total["quarantined"] == len(rows_of(warehouse, QUARANTINE, ["reason"]))
+    ids = [row["event_id"] for row in rows_of(warehouse, EVENTS, ["event_id"])]
+    assert len(ids) == len(set(ids))
