@@ -1,6 +1,5 @@
 """One micro-batch: from a list of object versions to committed tables."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,19 +18,17 @@ from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
 from jobs.locks import writing_events
-from jobs.odd_files import ODD_LINES, read_files
-from jobs.storage import FoundFile, is_still_there, open_binary
+from jobs.odd_files import GZIP_MAGIC, ODD_LINES, read_files
+from jobs.storage import FoundFile, head, is_still_there, open_binary
 from schemas.events import EVENTS
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE, Reason
 from transforms.events import DayRange, duplicates, within
-from transforms.records import raw_lines
+from transforms.records import is_foreign, raw_lines
 from transforms.ses import Limits
 
 _OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst", ".lz4", ".deflate", ".xz")
 """Names of which Spark would decompress or refuse the content: our reader looks at the bytes instead."""
-_FAILED_FILE = re.compile(r"FAILED_READ_FILE.*?error while reading file (.+?)\.\s+SQLSTATE", re.DOTALL)
-_MANY_FAILURES = 3
 _MANY_DUPLICATES = 2000
 _MANY_DAYS = 14
 
@@ -64,10 +61,6 @@ class BatchReport:
     control: int
     seconds: float
     backlog: int
-
-
-class _GoneError(Exception):
-    """A file vanished between the look at it and its reading."""
 
 
 @dataclass(kw_only=True)
@@ -139,13 +132,12 @@ class BatchLoader:
         Odd files show while they are read: the batch is then read again with these given to our own reader.
         """
         odd: set[str] = set()
-        failures = 0
         for line in lines.values():
             if line.file.is_hidden:
                 line.status, line.reason = FileStatus.SKIPPED, "hidden: the name begins with . or _"
             elif line.file.length == 0:
                 line.status, line.reason = FileStatus.EMPTY, "no byte in it"
-            elif line.file.uri.lower().endswith(_OTHER_FORMATS):
+            elif _looks_odd(line.file.uri):
                 odd.add(line.file.uri)
         while True:
             for line in lines.values():
@@ -165,13 +157,11 @@ class BatchLoader:
                 text = str(problem)
                 if isinstance(problem, AnalysisException) and "PATH_NOT_FOUND" in text:
                     continue
-                failures += 1
-                broken = {uri for uri in _FAILED_FILE.findall(text) if uri in lines and uri not in odd}
-                if not broken and "FAILED_READ_FILE" in text or failures > _MANY_FAILURES:
-                    broken = set(readable) - odd
-                if not broken:
+                if "FAILED_READ_FILE" not in text or set(readable) <= odd:
                     raise
-                odd |= broken
+                # Where one gzip breaks others may: Spark names only the first, and each would cost a reading.
+                suspects = {u for u in readable if u.endswith(".gz") or f"reading file {u}." in text} - odd
+                odd |= suspects or set(readable)
                 continue
             if newly_odd := {r.filename for r in counted if r.odd and r.filename not in odd}:
                 rows.unpersist()
@@ -268,6 +258,17 @@ class BatchLoader:
         return self.spark.createDataFrame(
             pa.Table.from_pylist([row(x) for x in lines.values()], _arrow_ledger())
         )
+
+
+def _looks_odd(uri: str) -> bool:
+    """Whether Spark's own reader would misread the file: name and first bytes disagree, or it is no text."""
+    start = head(uri)
+    is_gzip = start.startswith(GZIP_MAGIC)
+    return (
+        uri.lower().endswith(_OTHER_FORMATS)
+        or is_gzip != uri.endswith(".gz")
+        or (is_foreign(start) and not is_gzip)
+    )
 
 
 def _arrow_ledger() -> pa.Schema:

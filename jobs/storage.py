@@ -82,6 +82,15 @@ def is_still_there(file: FoundFile) -> bool:
     return (stat.st_mtime_ns // 1000, stat.st_size) == (file.modified_micros, file.length)
 
 
+def head(uri: str, size: int = 10) -> bytes:
+    """The first bytes of a file; none if it is gone."""
+    try:
+        with open(path_of(uri), "rb", buffering=0) as file:
+            return file.read(size)
+    except OSError:
+        return b""
+
+
 def open_binary(uri: str) -> BinaryIO:
     """The bytes of a file, to be read from the front."""
     return open(path_of(uri), "rb")
