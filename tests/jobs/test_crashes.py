@@ -1,0 +1,99 @@
+"""Killed with SIGKILL anywhere and started again, the tables are those of a run that was never killed."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.crash_points import VARIABLE
+from jobs.generator import generate_ses
+from tests.tables import assert_is_truth, everything
+
+PROJECT = Path(__file__).parents[2]
+STEPS = (
+    "records parsed",
+    "duplicates found",
+    "events committed",
+    "quarantine committed",
+    "ledger committed",
+)
+
+
+def start(folder: Path, warehouse: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
+    """The job as `./spark-submit.sh` starts it, in a process group of its own."""
+    command = [sys.executable, "-P", "-m", "jobs", "stream_events", "--provider", "ses", *options]
+    command += [
+        "--input",
+        str(folder / "input"),
+        "--warehouse",
+        str(folder / warehouse),
+        "--master",
+        "local[2]",
+    ]
+    command += ["--set", "spark.shuffle_partitions=2", "--set", "max_files_per_batch=2"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at}
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL to the driver and its JVM."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_between_any_two_commits_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    truth = generate_ses(tmp_path / "input", events=600, seed=11, events_per_file=80)
+    assert start(tmp_path, "whole", "--available-now").wait(300) == 0
+    for batch, step in enumerate(STEPS):
+        process = start(tmp_path, "killed", "--available-now", kill_at=f"{step}:{batch}")
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL, output
+    process = start(tmp_path, "killed", "--available-now")
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert everything(tmp_path / "killed") == everything(tmp_path / "whole")
+    assert_is_truth(tmp_path / "killed", tmp_path / "input", truth)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    kills, seed = int(os.environ.get("CRASH_KILLS", "6")), int(os.environ.get("CRASH_SEED", "1"))
+    moments = random.Random(seed)
+    truth = generate_ses(tmp_path / "input", events=1200, seed=12, events_per_file=60)
+    for _ in range(kills):
+        process = start(tmp_path, "killed", "--available-now")
+        time.sleep(moments.uniform(8, 45))
+        kill(process)
+    process = start(tmp_path, "killed", "--available-now")
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    assert_is_truth(tmp_path / "killed", tmp_path / "input", truth)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_job_with_its_batch_done_and_exit_code_0(tmp_path: Path) -> None:
+    truth = generate_ses(tmp_path / "input", events=300, seed=13, events_per_file=100)
+    process = start(tmp_path, "stopped", "--set", "trigger_interval_seconds=1")
+    assert process.stdout
+    for line in process.stdout:
+        if "batch 0:" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "Stopped as asked" in output
+    assert start(tmp_path, "stopped", "--available-now").wait(300) == 0
+    assert_is_truth(tmp_path / "stopped", tmp_path / "input", truth)

@@ -1,0 +1,283 @@
+"""`stream_events` end to end: the truth, again and in any form, hostile input, other engines, the plan."""
+
+import gzip
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import duckdb
+import polars
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from conf.errors import ConfigurationError
+from jobs.batches import read_text
+from jobs.generator import Forms, generate_ses, write_sample
+from jobs.locks import only_loader
+from jobs.stream_events import PARSERS, load
+from schemas.contract import Role
+from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.quarantine import QUARANTINE
+from tests.conftest import settings_for
+from tests.tables import assert_balanced, assert_is_truth, content, everything, rows_of
+from transforms.records import raw_lines
+from transforms.ses import Limits
+
+SETTLED = (Role.IDENTITY, Role.SETTLED)
+
+
+def event(number: int, **mail: object) -> dict[str, object]:
+    """A made-up Open."""
+    return {
+        "eventType": "Open",
+        "mail": {
+            "messageId": f"m{number}",
+            "timestamp": "2025-10-25T18:00:00.000Z",
+            "destination": ["a@B.example"],
+        }
+        | mail,
+        "open": {"timestamp": f"2025-10-25T19:00:00.{number % 1000:03}Z", "ipAddress": "198.51.100.1"},
+    }
+
+
+def test_the_sample_loads_as_the_truth_says_and_again_brings_nothing(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    truth = write_sample(tmp_path / "input")
+    settings = settings_for(tmp_path)
+    first = load(settings, provider="ses", spark=spark)
+    assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
+    before = everything(tmp_path / "warehouse")
+    assert first
+    assert load(settings, provider="ses", spark=spark) == []
+    assert everything(tmp_path / "warehouse") == before
+
+
+@pytest.mark.slow
+def test_the_truth_of_all_shapes_mixed(spark: SparkSession, tmp_path: Path) -> None:
+    events = int(os.environ.get("TRUTH_EVENTS", "20000"))
+    truth = generate_ses(tmp_path / "input", events=events, seed=7, events_per_file=max(400, events // 40))
+    load(settings_for(tmp_path, "max_files_per_batch=40"), provider="ses", spark=spark)
+    assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
+
+
+@pytest.mark.slow
+def test_the_same_events_in_other_files_and_order_are_duplicates(spark: SparkSession, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    generate_ses(plain, events=600, seed=5, forms=Forms.plain(), events_per_file=100)
+    lines = [line for f in sorted(plain.rglob("*")) if f.is_file() for line in f.read_bytes().splitlines()]
+
+    def warehouse(name: str, files: dict[str, bytes], per_batch: int = 100) -> Path:
+        folder = tmp_path / name
+        (folder / "input" / "ses").mkdir(parents=True)
+        for file, data in files.items():
+            (folder / "input" / "ses" / file).write_bytes(data)
+        load(settings_for(folder, f"max_files_per_batch={per_batch}"), provider="ses", spark=spark)
+        return folder / "warehouse"
+
+    shuffled = random.Random(1).sample(lines, len(lines))
+    reordered = [json.dumps(dict(reversed(json.loads(line).items()))).encode() for line in shuffled]
+    wrapped = [
+        json.dumps({"Type": "Notification", "Message": line.decode() + "\n"}).encode()
+        for line in reversed(lines)
+    ]
+    once = content(warehouse("once", {"a.json": b"\n".join(lines)}), EVENTS, *SETTLED)
+    many = warehouse(
+        "many",
+        {
+            "1.gz": gzip.compress(b"\r\n".join(reordered[:300])),
+            "2.json": b"".join(reordered[250:]),
+            "3.json": b"\n".join(wrapped),
+            "4.json": b"\n\n".join(shuffled),
+        },
+        per_batch=1,
+    )
+    assert content(many, EVENTS, *SETTLED) == once
+    total = sum(row["events_duplicate"] for row in rows_of(many, FILES))
+    assert total == 300 + len(reordered[250:]) + 2 * len(lines) - len(lines)
+    assert_balanced(many)
+
+
+def test_no_file_of_any_bytes_stops_the_stream(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "ses"
+    (folder / "dt=1").mkdir(parents=True)
+    noise = random.Random(2)
+    good = [json.dumps(event(i)).encode() for i in range(200)]
+    deep = b'{"eventType":"Open","mail":' + b'{"a":' * 3000 + b"1" + b"}" * 3000 + b"}"
+    mutated = []
+    for line in good:
+        broken = bytearray(line)
+        for _ in range(3):
+            broken[noise.randrange(len(broken))] = noise.randrange(256)
+        mutated.append(bytes(broken).replace(b"\n", b" "))
+    files = {
+        "random": noise.randbytes(20_000),
+        "mutated.json": b"\n".join(mutated),
+        "deep.json": deep,
+        "giant-line.json": b'{"eventType":"Open","x":"' + b"y" * 50_000_000 + b'"}\n' + good[0],
+        "utf8.json": b'{"eventType":"\xff\xfe"}\n',
+        "numbers.json": json.dumps(event(1, messageId=10**400, count=10**400)).encode()
+        + b'\n{"eventType":"Open","mail":{"messageId":"n","timestamp":1e999},"open":{"x":1e400}}\n',
+        "years.json": b"\n".join(
+            json.dumps(event(1, timestamp=f"{year}-01-01T00:00:00Z")).encode() for year in ("0000", "99999")
+        ),
+        "cut.gz": gzip.compress(b"\n".join(good))[:-30],
+        "gzip-named.json": gzip.compress(b"\n".join(good[:50])),
+        "plain-named.gz": b"\n".join(good[50:100]),
+        "empty.json": b"",
+        ".hidden": good[0],
+        "[1]{a} =é.json": good[101],
+        "a:colon+100%25.json": good[102],
+        "dt=1/part.json": good[103],
+        "old.json": good[104],
+        "replaced.json": good[105],
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    os.utime(folder / "old.json", (1_577_836_800, 1_577_836_800))
+    settings = settings_for(tmp_path)
+    load(settings, provider="ses", spark=spark)
+    (folder / "replaced.json").write_bytes(good[106] + b"\n" + good[107])
+    load(settings, provider="ses", spark=spark)
+
+    warehouse = tmp_path / "warehouse"
+    ledger: dict[str, list[str]] = {}
+    for row in rows_of(warehouse, FILES):
+        ledger.setdefault(row["filename"].removeprefix(f"file://{folder}/"), []).append(row["status"])
+    odd = {"cut.gz": "cut_off", "empty.json": "empty", ".hidden": "skipped"}
+    assert ledger == {name: [odd.get(name, "ok")] * (2 if name == "replaced.json" else 1) for name in files}
+    assert_balanced(warehouse)
+    reasons = {
+        name: {r["reason"] for r in rows_of(warehouse, QUARANTINE) if r["filename"].endswith(f"/{name}")}
+        for name in ("deep.json", "giant-line.json", "utf8.json", "years.json", "cut.gz")
+    }
+    assert reasons == {
+        "deep.json": {"not_json"},
+        "giant-line.json": {"too_large"},
+        "utf8.json": {"not_json"},
+        "years.json": {"time_out_of_range"},
+        "cut.gz": {"cut_off"},
+    }
+    found = {row["message_id"] for row in rows_of(warehouse, EVENTS)}
+    assert {f"m{i}" for i in [0, *range(108)]} - found <= {"m105"} | {f"m{i}" for i in range(200)} - {"m0"}
+    assert {"m0", "m101", "m102", "m103", "m104", "m105", "m106", "m107"} <= found
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_a_ledger_line(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "input" / "ses"
+    folder.mkdir(parents=True)
+    for name in ("stays.json", "goes.json"):
+        (folder / name).write_bytes(json.dumps(event(1)).encode())
+    is_there = {"goes.json": False}
+    monkeypatch.setattr("jobs.batches.is_still_there", lambda f: is_there.get(f.uri.rsplit("/", 1)[1], True))
+    load(settings_for(tmp_path), provider="ses", spark=spark)
+    rows = rows_of(tmp_path / "warehouse", FILES)
+    assert {r["filename"].rsplit("/", 1)[1]: r["status"] for r in rows} == {
+        "stays.json": "ok",
+        "goes.json": "not_readable",
+    }
+
+
+def test_batches_are_bounded_by_files_and_by_bytes(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "ses"
+    folder.mkdir(parents=True)
+    line = json.dumps(event(1)).encode()
+    for i in range(5):
+        (folder / f"{i}.json").write_bytes(line)
+    by_bytes = load(
+        settings_for(tmp_path, f"max_bytes_per_batch={2 * len(line)}"), provider="ses", spark=spark
+    )
+    assert [report.files for report in by_bytes] == [2, 2, 1]
+    assert [report.backlog for report in by_bytes] == [3, 1, 0]
+
+
+def test_a_new_checkpoint_takes_nothing_twice(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "ses"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_bytes(json.dumps(event(1)).encode())
+    load(settings_for(tmp_path), provider="ses", spark=spark)
+    shutil.rmtree(tmp_path / "warehouse" / "_checkpoints")
+    (folder / "b.json").write_bytes(json.dumps(event(2)).encode())
+    load(settings_for(tmp_path), provider="ses", spark=spark)
+    assert sorted(row["message_id"] for row in rows_of(tmp_path / "warehouse", EVENTS)) == ["m1", "m2"]
+    assert len(rows_of(tmp_path / "warehouse", FILES)) == 2
+
+
+def test_a_second_loader_is_refused(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "input" / "ses").mkdir(parents=True)
+    with (
+        only_loader(tmp_path / "warehouse", "ses"),
+        pytest.raises(ConfigurationError, match=r"Another loader of ses \(process \d+\)"),
+    ):
+        load(settings_for(tmp_path), provider="ses", spark=spark)
+
+
+def test_every_engine_reads_every_table(spark: SparkSession, tmp_path: Path) -> None:
+    write_sample(tmp_path / "input")
+    load(settings_for(tmp_path), provider="ses", spark=spark)
+    for contract in (EVENTS, QUARANTINE, FILES):
+        path = str(tmp_path / "warehouse" / contract.name)
+        arrow = DeltaTable(path).to_pyarrow_table()
+        assert arrow.column_names == contract.columns
+        assert polars.scan_delta(path).select(polars.len()).collect().item() == arrow.num_rows
+        duck = duckdb.connect()
+        duck.register("rows", arrow)
+        assert duck.sql("select count(*) from rows").fetchone() == (arrow.num_rows,)
+        stored = spark.read.format("delta").load(path).schema
+        comments = {f.name: f.metadata.get("comment") for f in stored.fields}
+        assert comments == {f.name: f.metadata["comment"] for f in contract.schema.fields}
+
+
+def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text("{}")
+    from datetime import UTC, datetime
+
+    limits = Limits(
+        max_record_bytes=1 << 20,
+        earliest=datetime(2000, 1, 1, tzinfo=UTC),
+        latest=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+    rows = PARSERS["ses"](raw_lines(read_text(spark, [f"file://{tmp_path}/a.json"])), limits)
+    plan = rows._jdf.queryExecution().executedPlan().toString()  # type: ignore[operator]
+    assert "Python" not in plan
+    # The line, a piece of a line, the list and the elements of a Records dump, the content of a wrapper, a line that
+    # is no object, the fields of a record of unknown class, the body, and delayedRecipients: each text once.
+    per_text = {
+        "fence:string" if "fence" in part[:200] else part[:30] for part in plan.split("from_json(")[1:]
+    }
+    assert per_text
+    assert plan.count("from_json(") <= 12
+
+
+def test_a_late_event_does_not_make_a_batch_open_more_files(spark: SparkSession, tmp_path: Path) -> None:
+    from datetime import UTC, date, datetime
+
+    from jobs import tables
+    from transforms.events import DayRange, within
+
+    folder = tmp_path / "input" / "ses"
+    folder.mkdir(parents=True)
+    for day in range(1, 29):
+        first = json.dumps(event(day)).replace("2025-10-25T", f"2025-10-{day:02}T")
+        (folder / f"{day:02}.json").write_text(first)
+    late = json.dumps(event(99)).replace("2025-10-25T", "2024-09-01T")
+    (folder / "28.json").write_text(late + "\n" + (folder / "28.json").read_text())
+    load(settings_for(tmp_path, "max_files_per_batch=7"), provider="ses", spark=spark)
+    at = datetime(2025, 10, 28, 19, tzinfo=UTC)
+    ranges = [
+        DayRange(date(2025, 10, 28), at, at.replace(minute=5)),
+        DayRange(
+            date(2024, 9, 1), datetime(2024, 9, 1, 19, tzinfo=UTC), datetime(2024, 9, 1, 20, tzinfo=UTC)
+        ),
+    ]
+    read = tables.read(spark, tmp_path / "warehouse", EVENTS).where(within(ranges))
+    assert read.count() == 2
+    assert len(read.inputFiles()) == 2
