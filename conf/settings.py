@@ -131,7 +131,7 @@ class Settings(Section):
     checkpoints: Text | None = Field(
         default=None,
         description="Folder or URI of the streams' checkpoints; null means `_checkpoints` in the warehouse. "
-        "A new one makes a stream read all its input again, which adds no event twice.",
+        "What was loaded is known from the table `files`, so a new one reads nothing again.",
     )
     trigger_interval_seconds: float = Field(
         default=10,
@@ -200,15 +200,9 @@ def load_settings(
         *_from_file(config or "local"),
         *_from_environment(environ),
         *_from_overrides(overrides),
-        *(
-            Given(key, value, "command line", option)
-            for key, (option, value) in flags.items()
-            if value is not None
-        ),
+        *(Given(key, value, "command line", option) for key, (option, value) in flags.items() if value is not None),
     ]
-    problems = [
-        _no_section(one) if one.key in SECTIONS else _unknown(one) for one in given if not _is_known(one.key)
-    ]
+    problems = [_no_section(one) if one.key in SECTIONS else _unknown(one) for one in given if not _is_known(one.key)]
     winners = {one.key: one for one in given if _is_known(one.key)}
     try:
         settings = Settings.model_validate(_nested(winners))
@@ -270,9 +264,7 @@ def _parse_yaml(text: str, source: str) -> object:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigurationError(f"{source}{line}: this is no valid YAML: {error.problem}.") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(
-            f"{source}: this is no valid YAML: {' '.join(str(error).split())}."
-        ) from None
+        raise ConfigurationError(f"{source}: this is no valid YAML: {' '.join(str(error).split())}.") from None
 
 
 def _from_file(config: str) -> Iterator[Given]:
@@ -283,9 +275,7 @@ def _from_file(config: str) -> Iterator[Given]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         names = ", ".join(sorted(known.stem for known in CONF_FOLDER.glob("*.yaml")))
-        raise ConfigurationError(
-            f"{source}: no such file; name a YAML file, or one of conf/: {names}."
-        ) from None
+        raise ConfigurationError(f"{source}: no such file; name a YAML file, or one of conf/: {names}.") from None
     except OSError as error:
         raise ConfigurationError(f"{source}: cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -294,9 +284,7 @@ def _from_file(config: str) -> Iterator[Given]:
     if content is None:
         return
     if not isinstance(content, dict):
-        raise ConfigurationError(
-            f"{source}: found {_found(content)}; wanted lines such as `max_files_per_batch: 100`."
-        )
+        raise ConfigurationError(f"{source}: found {_found(content)}; wanted lines such as `max_files_per_batch: 100`.")
     yield from _flat(content, "", source)
 
 
@@ -349,9 +337,7 @@ def _unknown(given: Given) -> str:
 
 
 def _no_section(given: Given) -> str:
-    return (
-        f"{given.source}: `{given.name}` is {_found(given.value)}; it should be a section of keys and values."
-    )
+    return f"{given.source}: `{given.name}` is {_found(given.value)}; it should be a section of keys and values."
 
 
 def _wrong(error: Mapping[str, Any], winners: Mapping[str, Given]) -> str:

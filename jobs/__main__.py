@@ -35,12 +35,8 @@ def _run(argv: list[str]) -> int:
         hint = f"did you mean `{nearest[0]}`?" if nearest else f"there are: {', '.join(JOBS)}."
         raise ConfigurationError(f"No job `{name}`: {hint}")
     job = importlib.import_module(f"jobs.{name}")
-    parser = argparse.ArgumentParser(
-        prog=f"./spark-submit.sh {name}", description=JOBS[name], exit_on_error=True
-    )
-    parser.add_argument(
-        "--input", metavar="URI", help="folder with ses/ and sailthru/ in it (default: input)"
-    )
+    parser = argparse.ArgumentParser(prog=f"./spark-submit.sh {name}", description=JOBS[name], exit_on_error=True)
+    parser.add_argument("--input", metavar="URI", help="folder with ses/ and sailthru/ in it (default: input)")
     parser.add_argument("--warehouse", metavar="URI", help="folder of the tables (default: warehouse)")
     parser.add_argument("--config", metavar="FILE", help="a YAML file, or a name in conf/ (default: local)")
     parser.add_argument("--master", metavar="URL", help="Spark's master (default: local[*])")
@@ -49,7 +45,7 @@ def _run(argv: list[str]) -> int:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="any setting of docs/settings.md; repeatable",
+        help="any setting of conf/settings.py; repeatable",
     )
     job.add_arguments(parser)
     arguments = parser.parse_args(argv)
@@ -67,7 +63,8 @@ def _run(argv: list[str]) -> int:
 def _overview() -> str:
     width = max(map(len, JOBS))
     jobs = "\n".join(f"  {name:<{width}}  {text}" for name, text in JOBS.items())
-    return f"usage: ./spark-submit.sh JOB [options]\n\njobs:\n{jobs}\n\n./spark-submit.sh JOB --help lists a job's options."
+    usage = "usage: ./spark-submit.sh JOB [options]"
+    return f"{usage}\n\njobs:\n{jobs}\n\n./spark-submit.sh JOB --help lists a job's options."
 
 
 if __name__ == "__main__":

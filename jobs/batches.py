@@ -84,13 +84,8 @@ class BatchLoader:
         began = time.monotonic()
         batch_id = f"{self.checkpoint_id}-{number}"
         loaded_at = datetime.now(UTC)
-        writer = tables.Writer(
-            warehouse=self.warehouse, app_id=f"{self.checkpoint_id}-{self.provider}", batch=number
-        )
-        lines = {
-            f.uri: Line(f)
-            for f in (FoundFile(r.modified_micros, r.uri, r.length, r.is_hidden) for r in found)
-        }
+        writer = tables.Writer(warehouse=self.warehouse, app_id=f"{self.checkpoint_id}-{self.provider}", batch=number)
+        lines = {f.uri: Line(f) for f in (FoundFile(r.modified_micros, r.uri, r.length, r.is_hidden) for r in found)}
         rows, ranges = self._read(lines, loaded_at)
         reached("records parsed", number)
         try:
@@ -147,9 +142,7 @@ class BatchLoader:
             readable = [uri for uri, line in lines.items() if line.status is FileStatus.OK]
             if not readable:
                 return None, []
-            rows = self._rows(
-                [u for u in readable if u not in odd], [u for u in readable if u in odd], loaded_at
-            )
+            rows = self._rows([u for u in readable if u not in odd], [u for u in readable if u in odd], loaded_at)
             try:
                 counted = _count(rows)
             except Exception as problem:
@@ -255,20 +248,14 @@ class BatchLoader:
                 "etl_time": int(loaded_at.timestamp() * 1_000_000),
             }
 
-        return self.spark.createDataFrame(
-            pa.Table.from_pylist([row(x) for x in lines.values()], _arrow_ledger())
-        )
+        return self.spark.createDataFrame(pa.Table.from_pylist([row(x) for x in lines.values()], _arrow_ledger()))
 
 
 def _looks_odd(uri: str) -> bool:
     """Whether Spark's own reader would misread the file: name and first bytes disagree, or it is no text."""
     start = head(uri)
     is_gzip = start.startswith(GZIP_MAGIC)
-    return (
-        uri.lower().endswith(_OTHER_FORMATS)
-        or is_gzip != uri.endswith(".gz")
-        or (is_foreign(start) and not is_gzip)
-    )
+    return uri.lower().endswith(_OTHER_FORMATS) or is_gzip != uri.endswith(".gz") or (is_foreign(start) and not is_gzip)
 
 
 def _arrow_ledger() -> pa.Schema:
@@ -285,9 +272,7 @@ def read_text(spark: SparkSession, uris: Sequence[str]) -> DataFrame:
 def _count(rows: DataFrame) -> list[Row]:
     """Keep the rows, and count them per file, block, outcome and day in the same pass."""
     return (
-        rows.groupBy(
-            "filename", "block", "outcome", "event_date", "odd", "failure", F.col("reason") == Reason.CUT_OFF
-        )
+        rows.groupBy("filename", "block", "outcome", "event_date", "odd", "failure", F.col("reason") == Reason.CUT_OFF)
         .agg(
             F.count(F.lit(1)).alias("records"),
             F.min("place").alias("start"),

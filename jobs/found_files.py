@@ -44,7 +44,7 @@ class FoundFiles(DataSource):
 
     def simpleStreamReader(self, schema: StructType) -> "FoundFilesReader":
         """The reader, in a Python process of its own beside the driver."""
-        return FoundFilesReader(self.options)
+        return FoundFilesReader(dict(self.options))
 
 
 class FoundFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):

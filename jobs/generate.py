@@ -13,13 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="FOLDER", required=True, help="where to write ses/ and truth/; must be empty"
     )
-    parser.add_argument(
-        "--events", type=int, default=10_000, help="number of distinct events (default: 10000)"
-    )
+    parser.add_argument("--events", type=int, default=10_000, help="number of distinct events (default: 10000)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same files (default: 1)")
-    parser.add_argument(
-        "--plain", action="store_true", help="ordinary files only: nothing wrapped, broken or twice"
-    )
+    parser.add_argument("--plain", action="store_true", help="ordinary files only: nothing wrapped, broken or twice")
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -30,6 +26,4 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
     forms = Forms.plain() if arguments.plain else Forms()
     truth = generate_ses(output, events=arguments.events, seed=arguments.seed, forms=forms)
     write_truth(truth, output / "truth")
-    print(
-        f"{len(truth.events):,} events in {len(truth.files):,} files below {output / 'ses'}; the truth is in truth/."
-    )
+    print(f"{len(truth.events):,} events in {len(truth.files):,} files below {output / 'ses'}; the truth is in truth/.")

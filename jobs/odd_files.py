@@ -52,9 +52,7 @@ def plain_chunks(file: BinaryIO) -> Iterator[bytes | None]:
             while data:
                 out = inflater.decompress(data, CHUNK_BYTES)
                 if out and is_first and is_foreign(out):
-                    raise NotReadableError(
-                        f"gzip of something that begins with {out[:4]!r}, which is no text"
-                    )
+                    raise NotReadableError(f"gzip of something that begins with {out[:4]!r}, which is no text")
                 is_first = is_first and not out
                 if out:
                     yield out
@@ -219,7 +217,9 @@ ARROW_LINES = pa.schema(
         ("failure", pa.string()),
     ]
 )
-ODD_LINES = "path string, block long, value binary, full_length long, full_sha256 string, cut_off boolean, failure string"
+ODD_LINES = (
+    "path string, block long, value binary, full_length long, full_sha256 string, cut_off boolean, failure string"
+)
 """RAW_LINES with the bytes as such, and why a file could not be read (its only row then)."""
 
 
@@ -255,7 +255,5 @@ def read_files(
 
 
 def _batch(rows: list[tuple[object, ...]]) -> pa.RecordBatch:
-    columns = [
-        pa.array(values, f.type) for values, f in zip(zip(*rows, strict=True), ARROW_LINES, strict=True)
-    ]
+    columns = [pa.array(values, f.type) for values, f in zip(zip(*rows, strict=True), ARROW_LINES, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=ARROW_LINES)

@@ -118,9 +118,7 @@ def load(
             held.callback(session.stop)
         for contract in (EVENTS, QUARANTINE, FILES):
             tables.create(session, warehouse, contract)
-        running = [
-            held.enter_context(_started(session, settings, name, available_now, stop)) for name in providers
-        ]
+        running = [held.enter_context(_started(session, settings, name, available_now, stop)) for name in providers]
         _wait(running, stop)
         return [report for one in running for report in one.reports]
 
@@ -181,9 +179,7 @@ def _started(
         if available_now:
             writer = writer.trigger(availableNow=True)
         else:
-            writer = writer.trigger(
-                processingTime=f"{int(settings.trigger_interval_seconds * 1000)} milliseconds"
-            )
+            writer = writer.trigger(processingTime=f"{int(settings.trigger_interval_seconds * 1000)} milliseconds")
         query = writer.start()
         try:
             yield Running(provider, query, reports)
@@ -222,9 +218,7 @@ def _wait(running: list[Running], stop: Stop) -> None:
 def _cause(text: str) -> str:
     """The part of Spark's report that says why, in one line."""
     marks = [
-        line.strip()
-        for line in text.splitlines()
-        if line.strip() and not line.strip().startswith(("at ", "File "))
+        line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(("at ", "File "))
     ]
     errors = [line for line in marks if "Error" in line or "Exception" in line]
     return (errors or marks or ["no reason given"])[-1][:1000]

@@ -51,9 +51,7 @@ EVENTS = TableContract(
                 nullable=False,
                 comment="The provider's id of the message (SES mail.messageId), always text.",
             ),
-            column(
-                "from", _TEXTS, comment="From header's addresses as stated; NULL if headers are not reported."
-            ),
+            column("from", _TEXTS, comment="From header's addresses as stated; NULL if headers are not reported."),
             column(
                 "to",
                 _TEXTS,
@@ -101,9 +99,7 @@ EVENTS = TableContract(
                 "repeated keys, numbers beyond a double); NULL if the record has none.",
             ),
             column("bucket", _TEXT, nullable=False, comment="S3 bucket of the file; empty on a local disk."),
-            column(
-                "filename", _TEXT, nullable=False, comment="URI of the file the kept copy came from, decoded."
-            ),
+            column("filename", _TEXT, nullable=False, comment="URI of the file the kept copy came from, decoded."),
             column(
                 "completion_time",
                 _INSTANT,
@@ -156,9 +152,7 @@ EVENTS = TableContract(
                 role=Role.IDENTITY,
                 comment="User agent of an open or click; of a complaint: the report's generator, not a person.",
             ),
-            column(
-                "ip_address", _TEXT, role=Role.IDENTITY, comment="IP address of an open or click, as text."
-            ),
+            column("ip_address", _TEXT, role=Role.IDENTITY, comment="IP address of an open or click, as text."),
             column(
                 "tags",
                 MapType(StringType(), ArrayType(StringType())),

@@ -79,9 +79,7 @@ FILES = TableContract(
                 role=Role.SETTLED,
                 comment="One of: " + ", ".join(FileStatus) + ".",
             ),
-            column(
-                "reason", StringType(), role=Role.SETTLED, comment="Why, if not ok, in words; NULL if ok."
-            ),
+            column("reason", StringType(), role=Role.SETTLED, comment="Why, if not ok, in words; NULL if ok."),
             column("batch_id", StringType(), nullable=False, comment="The batch that read it."),
             column("etl_time", TimestampType(), nullable=False, comment="When this row was loaded, UTC."),
         ]

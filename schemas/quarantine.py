@@ -42,9 +42,7 @@ QUARANTINE = TableContract(
                 role=Role.SETTLED,
                 comment="The record, no byte changed; of one that is too_large or cut_off by far, the first part.",
             ),
-            column(
-                "record_length", LongType(), nullable=False, role=Role.SETTLED, comment="Full length, bytes."
-            ),
+            column("record_length", LongType(), nullable=False, role=Role.SETTLED, comment="Full length, bytes."),
             column(
                 "record_sha256",
                 StringType(),

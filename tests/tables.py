@@ -17,13 +17,9 @@ from schemas.quarantine import QUARANTINE
 LOAD_COLUMNS = ("etl_time", "batch_id")
 
 
-def rows_of(
-    warehouse: Path, contract: TableContract, columns: Iterable[str] | None = None
-) -> list[dict[str, Any]]:
+def rows_of(warehouse: Path, contract: TableContract, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """The rows of a table, read by delta-rs."""
-    table = DeltaTable(str(warehouse / contract.name)).to_pyarrow_table(
-        columns=list(columns or contract.columns)
-    )
+    table = DeltaTable(str(warehouse / contract.name)).to_pyarrow_table(columns=list(columns or contract.columns))
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
@@ -59,9 +55,7 @@ def assert_is_truth(warehouse: Path, source: Path, truth: Truth) -> None:
         (q.filename, q.reason) for q in truth.quarantine
     )
     stated = {(q.filename, q.sha256, q.length) for q in truth.quarantine if q.sha256}
-    assert stated <= {
-        (r["filename"].removeprefix(prefix), r["record_sha256"], r["record_length"]) for r in rows
-    }
+    assert stated <= {(r["filename"].removeprefix(prefix), r["record_sha256"], r["record_length"]) for r in rows}
     assert_balanced(warehouse)
 
 
@@ -104,9 +98,7 @@ def assert_events_are_truth(warehouse: Path, truth: Truth) -> None:
         for e in truth.events
     )
     lacking, surplus = expected - found, found - expected
-    assert not lacking, (
-        f"{lacking.total()} lacking, {surplus.total()} surplus: {list(lacking)[:2]} {list(surplus)[:2]}"
-    )
+    assert not lacking, f"{lacking.total()} lacking, {surplus.total()} surplus: {list(lacking)[:2]} {list(surplus)[:2]}"
     assert not surplus, f"{surplus.total()} surplus: {list(surplus)[:3]}"
 
 

@@ -256,9 +256,7 @@ def test_java_gets_all_arguments_but_the_missing_module(checkout: Checkout) -> N
     java_home = checkout.start("demo").stdout.split(" with Java ")[1].split(":")[0]
     arguments = ["-cp", "a b", "--add-modules=jdk.incubator.vector", "", "*", "$HOME", '-Dx=it\'s "so"']
     # when
-    output = subprocess.run(
-        [f"{java_home}/bin/java", *arguments], capture_output=True, text=True, check=True
-    ).stdout
+    output = subprocess.run([f"{java_home}/bin/java", *arguments], capture_output=True, text=True, check=True).stdout
     # then
     expected = [argument for argument in arguments if "incubator" not in argument]
     assert output.splitlines() == [f"<{argument}>" for argument in expected]
@@ -273,9 +271,7 @@ def test_java_gets_the_trust_store_of_the_machine_if_there_is_one(tmp_path: Path
     if is_there:
         (tmp_path / "cacerts").touch()
     # when
-    output = subprocess.run(
-        [tmp_path / "bin" / "java", "-x"], capture_output=True, text=True, check=True
-    ).stdout
+    output = subprocess.run([tmp_path / "bin" / "java", "-x"], capture_output=True, text=True, check=True).stdout
     # then
     option = f"<-Djavax.net.ssl.trustStore={tmp_path}/bin/../trust-store>\n"
     assert output == (option if is_there else "") + "<-x>\n"

@@ -12,9 +12,7 @@ def content_key(fields: Sequence[Column]) -> Column:
     Each field goes in with its length in front, so that no two lists of fields run together; NULL goes in as a
     mark without a length, so that it differs from the empty text.
     """
-    parts = [
-        F.coalesce(F.concat(F.octet_length(f).cast("string"), F.lit(":"), f), F.lit("-")) for f in fields
-    ]
+    parts = [F.coalesce(F.concat(F.octet_length(f).cast("string"), F.lit(":"), f), F.lit("-")) for f in fields]
     return F.left(F.sha2(F.concat(*parts), 256), F.lit(32))
 
 

@@ -27,8 +27,4 @@ def instant(text: Column) -> Column:
     is_usual = (
         F.endswith(text, F.lit("Z")) & F.length(text).between(20, 27) & (F.substring(text, 11, 1) == "T")
     )  # spares most times the patterns
-    return (
-        F.when(is_usual, text.try_cast("timestamp"))
-        .when(text.rlike(_ISO), iso)
-        .when(text.rlike(_EPOCH), epoch)
-    )
+    return F.when(is_usual, text.try_cast("timestamp")).when(text.rlike(_ISO), iso).when(text.rlike(_EPOCH), epoch)

@@ -36,9 +36,7 @@ line: it is looked at once, so no line makes the search quadratic."""
 def value_of_key(key: str) -> str:
     """A pattern whose group 1 is the object that a top-level object has under `key`, as it stands there."""
     start = rf'"{key}"\s*:\s*'
-    return (
-        rf'(?s)^\s*\{{(?:(?!{start}\{{)(?:[^{{}}\[\]"]++|{_STRING}|{_OBJECT}|{_ARRAY}))*+{start}({_OBJECT})'
-    )
+    return rf'(?s)^\s*\{{(?:(?!{start}\{{)(?:[^{{}}\[\]"]++|{_STRING}|{_OBJECT}|{_ARRAY}))*+{start}({_OBJECT})'
 
 
 def let(value: Column, body: Callable[[Column], Column]) -> Column:

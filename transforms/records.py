@@ -8,9 +8,7 @@ RAW_LINES = StructType(
     [
         StructField("path", StringType(), False),  # the file, as the reader names it
         StructField("block", LongType(), False),  # where the reader's share of the file starts, bytes
-        StructField(
-            "value", StringType(), False
-        ),  # the line without its LF; of one too large, its first part
+        StructField("value", StringType(), False),  # the line without its LF; of one too large, its first part
         StructField("full_length", LongType(), True),  # bytes of a line that is too large; else NULL
         StructField("full_sha256", StringType(), True),  # of such a line, hex; else NULL
         StructField("cut_off", BooleanType(), False),  # whether the file breaks within this line

@@ -79,9 +79,7 @@ def broken_line(kind: str, event: Event, text: str, at: int, rng: Random) -> Lin
 
 def _broken_element(kind: str, event: Event, at: int, rng: Random) -> str | None:
     if kind == "s3_records":
-        return (
-            '{"Records":[{"eventSource":"aws:s3","s3":{"bucket":{"name":"made-up"},"object":{"key":"a"}}}]}'
-        )
+        return '{"Records":[{"eventSource":"aws:s3","s3":{"bucket":{"name":"made-up"},"object":{"key":"a"}}}]}'
     if kind == "no_message_id_in_records":
         record = event.as_object()
         del record["mail"]["messageId"]
@@ -97,9 +95,7 @@ def _broken_bytes(kind: str, event: Event, text: str, at: int, rng: Random) -> b
     if kind == "garbage":
         return rng.choice(GARBAGE)
     if kind == "invalid_utf8":
-        return text.encode().replace(
-            b'"ses:operation":["SendEmail"]', b'"ses:operation":["Send\xffEmail\xc3"]'
-        )
+        return text.encode().replace(b'"ses:operation":["SendEmail"]', b'"ses:operation":["Send\xffEmail\xc3"]')
     if kind == "nan":
         return text[:-1].encode() + b',"score":' + rng.choice((b"NaN", b"Infinity", b"-Infinity")) + b"}"
     if kind == "trailing_comma":
@@ -186,9 +182,7 @@ def breakable(event: Event) -> bool:
 def control_text(kind: str, at: int, rng: Random) -> str:
     """A control message as one record."""
     if kind == "sending_status":
-        return wrappers.eventbridge(
-            '{"version":"1.0","data":{"origin":"AWS_SES"}}', "Sending Status Enabled", at, rng
-        )
+        return wrappers.eventbridge('{"version":"1.0","data":{"origin":"AWS_SES"}}', "Sending Status Enabled", at, rng)
     if kind == "advisor":
         return wrappers.eventbridge("{}", "Advisor Recommendation Status Open", at, rng)
     envelope = wrappers.sns(wrappers.VALIDATION, at, rng)

@@ -163,9 +163,7 @@ FEEDBACK = ("abuse", "abuse", "fraud", "not-spam", "other", "virus", "auth-failu
 def iso(micros: int) -> str:
     """The spelling of SES itself: UTC, `Z`, milliseconds, and microseconds only where they are not 0."""
     seconds, rest = divmod(micros, SECOND)
-    return (
-        f"{_to_second(seconds)}.{rest:06d}Z" if rest % 1000 else f"{_to_second(seconds)}.{rest // 1000:03d}Z"
-    )
+    return f"{_to_second(seconds)}.{rest:06d}Z" if rest % 1000 else f"{_to_second(seconds)}.{rest // 1000:03d}Z"
 
 
 @lru_cache(maxsize=4096)
@@ -321,9 +319,7 @@ class History:
                 events.append(self._delay(message, waited))
             if rng.random() < 0.35:
                 sub_type = rng.choice(SOFT_BOUNCES)
-                events.append(
-                    self._bounce(message, "Transient", sub_type, message.destination, waited + 8 * HOUR)
-                )
+                events.append(self._bounce(message, "Transient", sub_type, message.destination, waited + 8 * HOUR))
                 return events
         events.extend(self._deliveries(message, waited))
         events.extend(self._after_delivery(message, campaign, waited))
@@ -470,12 +466,7 @@ class History:
         )
         missing: Missing = ""
         key: tuple[Any, ...] | None = None
-        if (
-            not timeless
-            and event_class != UNKNOWN
-            and self.without_body
-            and self.rng.random() < self.without_body
-        ):
+        if not timeless and event_class != UNKNOWN and self.without_body and self.rng.random() < self.without_body:
             missing = self._without_body(truth, message)
         if not timeless and not missing:
             key = truth.key
@@ -614,9 +605,7 @@ class History:
             ],
         }
         at = self._at(message, waited)
-        return self._event(
-            message, "delivery_delay", at, body, event_type=delay_type, recipients=message.destination
-        )
+        return self._event(message, "delivery_delay", at, body, event_type=delay_type, recipients=message.destination)
 
     def _open(self, message: Message, after: int, agent: str, *, machine: bool = False) -> Event:
         body = {"ipAddress": self._address(), "userAgent": agent}

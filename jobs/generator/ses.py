@@ -44,16 +44,12 @@ def generate_ses(
             f"Wanted events >= 0, days >= 1, events_per_file >= 1; found {events}, {days}, {events_per_file}."
         )
     if max_record_bytes < LEAST_RECORD_LIMIT:
-        raise ValueError(
-            f"max_record_bytes is {max_record_bytes}, but must be at least {LEAST_RECORD_LIMIT}."
-        )
+        raise ValueError(f"max_record_bytes is {max_record_bytes}, but must be at least {LEAST_RECORD_LIMIT}.")
     if start.tzinfo is None:
         raise ValueError(f"start is {start}, which names no zone; give one, for example UTC.")
     forms = Forms() if forms is None else forms
     micros = int((start - EPOCH).total_seconds()) * SECOND
-    history = History(
-        Random(f"history {seed}"), events, micros, days, forms.without_body, forms.unknown_class
-    )
+    history = History(Random(f"history {seed}"), events, micros, days, forms.without_body, forms.unknown_class)
     delivery = _Delivery(output, events, seed, forms, events_per_file, max_record_bytes)
     return delivery.of(history)
 
@@ -80,9 +76,7 @@ class _Delivery:
         self.forms, self.events, self.max_record_bytes = forms, events, max_record_bytes
         self.truth = Truth()
         self.seen: Counter[str] = Counter()
-        self.writer = FileWriter(
-            output, self.truth, forms, events_per_file, rng, self.seen, Chances(rng, self.seen)
-        )
+        self.writer = FileWriter(output, self.truth, forms, events_per_file, rng, self.seen, Chances(rng, self.seen))
         self.waiting: list[Waiting] = []
         self.number = 0
         self.broken_kinds = _Rota(forms.broken_kinds, rng)
@@ -147,11 +141,7 @@ class _Delivery:
         """The event as one line; None if it went into a dump of several records that is not full yet."""
         forms, rng = self.forms, self.rng
         wrapper = None
-        if (
-            forms.wrappers
-            and forms.wrapped
-            and rng.random() < (max(forms.wrapped, 0.5) if again else forms.wrapped)
-        ):
+        if forms.wrappers and forms.wrapped and rng.random() < (max(forms.wrapped, 0.5) if again else forms.wrapped):
             wrapper = self.wrapper_kinds.take()
         text = self._text(event, again)
         if event.missing:
@@ -187,9 +177,7 @@ class _Delivery:
     def _text(self, event: Event, again: bool) -> str:
         forms, rng = self.forms, self.rng
         reshaped = (
-            forms.shapes
-            and forms.reshaped
-            and rng.random() < (max(forms.reshaped, 0.6) if again else forms.reshaped)
+            forms.shapes and forms.reshaped and rng.random() < (max(forms.reshaped, 0.6) if again else forms.reshaped)
         )
         if not reshaped:
             return event.as_text()

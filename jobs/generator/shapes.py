@@ -96,9 +96,7 @@ class Record:
         if event_class == UNKNOWN:
             return False
         event_type = self.kind.event_type
-        self.top["eventType"] = self.rng.choice(
-            SPELLINGS.get(event_class, (event_type.upper(), event_type.lower()))
-        )
+        self.top["eventType"] = self.rng.choice(SPELLINGS.get(event_class, (event_type.upper(), event_type.lower())))
         return True
 
     def times(self) -> bool:
@@ -162,9 +160,7 @@ class Record:
         name = RECIPIENT_LISTS.get(self.kind.event_class)
         if name is None or isinstance(self.body[name], dict):
             return False
-        entries = [
-            entry | {"emailAddress": _with_other_case(entry["emailAddress"])} for entry in self.body[name]
-        ]
+        entries = [entry | {"emailAddress": _with_other_case(entry["emailAddress"])} for entry in self.body[name]]
         self.rng.shuffle(entries)
         self.body[name] = entries
         return True

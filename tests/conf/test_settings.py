@@ -36,9 +36,7 @@ def test_local_states_the_defaults() -> None:
 
 def test_a_later_source_wins(write_config: WriteConfig) -> None:
     # given
-    config = write_config(
-        "{input: file, warehouse: file, progress: json, spark: {master: file, driver_memory: 1g}}"
-    )
+    config = write_config("{input: file, warehouse: file, progress: json, spark: {master: file, driver_memory: 1g}}")
     environ = {
         "EMAIL_EVENTS_INPUT": "env",
         "EMAIL_EVENTS_WAREHOUSE": "env",
@@ -146,8 +144,7 @@ def test_checkpoints_uri(checkpoints: str | None, expected: str) -> None:
         ),
         pytest.param(
             "max_files_per_batch: many",
-            "{}: `max_files_per_batch` is 'many'; "
-            "it should be a valid integer, unable to parse string as an integer.",
+            "{}: `max_files_per_batch` is 'many'; it should be a valid integer, unable to parse string as an integer.",
             id="wrong-type",
         ),
         pytest.param(
@@ -157,8 +154,7 @@ def test_checkpoints_uri(checkpoints: str | None, expected: str) -> None:
         ),
         pytest.param(
             "max_bytes_per_batch: 5 parsecs",
-            "{}: `max_bytes_per_batch` is '5 parsecs'; "
-            "it should be a number of bytes, such as 268435456 or 256MiB.",
+            "{}: `max_bytes_per_batch` is '5 parsecs'; it should be a number of bytes, such as 268435456 or 256MiB.",
             id="no-size",
         ),
         pytest.param(
@@ -167,9 +163,7 @@ def test_checkpoints_uri(checkpoints: str | None, expected: str) -> None:
             id="none-of-the-choices",
         ),
         pytest.param("input:", "{}: `input` is empty; it should be a text.", id="null"),
-        pytest.param(
-            "input: ''", "{}: `input` is ''; it should be a text that is not empty.", id="empty-text"
-        ),
+        pytest.param("input: ''", "{}: `input` is ''; it should be a text that is not empty.", id="empty-text"),
         pytest.param("input: [a]", "{}: `input` is a list; it should be a text.", id="list-for-a-text"),
         pytest.param(
             "spark: 5",
@@ -188,8 +182,7 @@ def test_checkpoints_uri(checkpoints: str | None, expected: str) -> None:
         ),
         pytest.param(
             "spark: {driver_memory: 2}",
-            "{}: `spark.driver_memory` is '2'; "
-            "it should be a whole number and a unit of k, m, g or t, such as 2g.",
+            "{}: `spark.driver_memory` is '2'; it should be a whole number and a unit of k, m, g or t, such as 2g.",
             id="memory-without-unit",
         ),
         pytest.param(
@@ -228,9 +221,7 @@ def test_checkpoints_uri(checkpoints: str | None, expected: str) -> None:
             id="infinity",
         ),
         pytest.param("input: [", "{}, line 1: this is no valid YAML: ", id="broken-yaml"),
-        pytest.param(
-            "input: a\ninput: b", "{}, line 1: this is no valid YAML: a key stands twice.", id="key-twice"
-        ),
+        pytest.param("input: a\ninput: b", "{}, line 1: this is no valid YAML: a key stands twice.", id="key-twice"),
         pytest.param("input: \a", "{}: this is no valid YAML: ", id="control-character"),
         pytest.param("- input", "{}: found a list; wanted lines such as ", id="list-of-settings"),
     ],
@@ -249,12 +240,8 @@ def test_a_malformed_file_is_refused_with_one_line(write_config: WriteConfig, te
 @pytest.mark.parametrize(
     ("config", "line"),
     [
-        pytest.param(
-            "nowhere", r"^conf/nowhere\.yaml: no such file; .* one of conf/: .*\blocal\b", id="unknown-name"
-        ),
-        pytest.param(
-            "a/b.yaml", r"^a/b\.yaml: no such file; .* one of conf/: .*\blocal\b", id="missing-path"
-        ),
+        pytest.param("nowhere", r"^conf/nowhere\.yaml: no such file; .* one of conf/: .*\blocal\b", id="unknown-name"),
+        pytest.param("a/b.yaml", r"^a/b\.yaml: no such file; .* one of conf/: .*\blocal\b", id="missing-path"),
         pytest.param("./", r"^\./: cannot be read: Is a directory", id="folder"),
     ],
 )
@@ -309,9 +296,7 @@ def test_a_malformed_environment_variable_is_refused(environ: dict[str, str], li
         pytest.param("input", "--set: found 'input'; wanted key=value.", id="no-equals-sign"),
         pytest.param("=x", "--set: found '=x'; wanted key=value.", id="no-key"),
         pytest.param("", "--set: found ''; wanted key=value.", id="nothing"),
-        pytest.param(
-            "inptu=x", "--set: `inptu` is no known setting; the nearest is `input`.", id="unknown-key"
-        ),
+        pytest.param("inptu=x", "--set: `inptu` is no known setting; the nearest is `input`.", id="unknown-key"),
         pytest.param("progress=[text]", "--set progress: found '[text]'; wanted a single value.", id="list"),
         pytest.param(
             "spark=x",

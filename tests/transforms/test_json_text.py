@@ -7,15 +7,11 @@ from pyspark.sql import functions as F
 from transforms.json_text import is_one_value, one_object, pieces
 
 LINES = [
-    pytest.param(
-        '{"a":1}{"b":"}{"} {"c":{"d":{}}}', ['{"a":1}', '{"b":"}{"}', '{"c":{"d":{}}}'], id="joined"
-    ),
+    pytest.param('{"a":1}{"b":"}{"} {"c":{"d":{}}}', ['{"a":1}', '{"b":"}{"}', '{"c":{"d":{}}}'], id="joined"),
     pytest.param('{"a":1} xx {"b":2}', ['{"a":1}', "xx", '{"b":2}'], id="remainder-between"),
     pytest.param('{"a":1},{"b":2}', ['{"a":1}', ",", '{"b":2}'], id="comma-between"),
     pytest.param('{"a":1}}', ['{"a":1}', "}"], id="stray-brace"),
-    pytest.param(
-        '{"b":1}{"a":{"x":1}{"y":2}', ['{"b":1}', '{"a":{"x":1}{"y":2}'], id="never-closes-takes-the-rest"
-    ),
+    pytest.param('{"b":1}{"a":{"x":1}{"y":2}', ['{"b":1}', '{"a":{"x":1}{"y":2}'], id="never-closes-takes-the-rest"),
     pytest.param('{"a":"\\"}{\\""}{"b":1}', ['{"a":"\\"}{\\""}', '{"b":1}'], id="escaped-quotes"),
     pytest.param('[{"a":1},{"b":2}]', ['[{"a":1},{"b":2}]'], id="array-is-one"),
     pytest.param('"{}{}"', ['"{}{}"'], id="text-is-one"),

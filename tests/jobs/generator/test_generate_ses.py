@@ -123,9 +123,7 @@ def test_events_are_distinct_and_each_is_delivered(mixed: tuple[Path, Truth]) ->
 
 def test_files_hold_the_records_of_the_ledger(mixed: tuple[Path, Truth]) -> None:
     output, truth = mixed
-    assert {entry.filename for entry in truth.files} == {
-        name.replace("\\", "/") for name in bytes_below(output)
-    }
+    assert {entry.filename for entry in truth.files} == {name.replace("\\", "/") for name in bytes_below(output)}
     hashes = {(entry.filename, entry.sha256) for entry in truth.quarantine if entry.sha256}
     found = set()
     for entry in truth.files:
@@ -144,9 +142,7 @@ def test_files_hold_the_records_of_the_ledger(mixed: tuple[Path, Truth]) -> None
 
 def test_plain_files_hold_each_event_once_as_ses_writes_it(tmp_path: Path) -> None:
     # when
-    truth = generate_ses(
-        tmp_path, events=3, forms=Forms.plain(), start=datetime(2025, 10, 25, 18, tzinfo=UTC)
-    )
+    truth = generate_ses(tmp_path, events=3, forms=Forms.plain(), start=datetime(2025, 10, 25, 18, tzinfo=UTC))
     # then
     [entry] = truth.files
     lines = (tmp_path / entry.filename).read_bytes().decode().splitlines()
