@@ -40,7 +40,7 @@ def plain_rows(spark: SparkSession, files: list[FoundFile], settings: Settings) 
     )
     no_text = F.lit(None).cast("string")
     record = F.from_json("value", f"struct<{ses.RECORD}>")
-    rows = raw_lines(read_text(spark, [f.uri for f in files])).select(
+    rows = raw_lines(read_text(spark, [f.uri for f in files])[0]).select(
         *(F.col(name) for name in ("path", "block", "cut_off", "failure", "full_length", "full_sha256")),
         F.col("value").alias("raw"),
         F.explode(F.array(record)).alias("record"),

@@ -29,6 +29,7 @@ from transforms.ses import Limits
 
 _OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst", ".lz4", ".deflate", ".xz")
 """Names of which Spark would decompress or refuse the content: our reader looks at the bytes instead."""
+_GLOB_CHARACTERS = set("{}[]*?\\\\")
 _MANY_DUPLICATES = 2000
 _MANY_DAYS = 14
 
@@ -174,7 +175,7 @@ class BatchLoader:
         )
         parts = []
         if ordinary:
-            parts.append(raw_lines(read_text(self.spark, ordinary)))
+            parts.extend(raw_lines(text) for text in read_text(self.spark, ordinary))
         if odd:
             uris = self.spark.createDataFrame(pa.table({"uri": odd})).repartition(min(len(odd), 16))
             read = read_files(open_binary, int(self.settings.max_record_bytes))
@@ -263,10 +264,16 @@ def _arrow_ledger() -> pa.Schema:
     return pa.schema([(f.name, kinds[f.dataType.simpleString()]) for f in FILES.schema.fields])
 
 
-def read_text(spark: SparkSession, uris: Sequence[str]) -> DataFrame:
-    """Spark's text source over files named one by one, split at LF only; names are no globs."""
+def read_text(spark: SparkSession, uris: Sequence[str]) -> list[DataFrame]:
+    """Spark's text source over files named one by one, split at LF only; names are no globs.
+
+    Names that look like globs are read apart: told not to expand them, Spark reads every other path of the same call
+    twice (seen with 4.2.0).
+    """
+    like_globs = [uri for uri in uris if _GLOB_CHARACTERS & set(uri)]
+    others = [uri for uri in uris if not _GLOB_CHARACTERS & set(uri)]
     reader = spark.read.format("text").option("lineSep", "\n").option("__globPaths__", "false")
-    return reader.load([uri.replace("file://", "file:", 1) for uri in uris])
+    return [reader.load([uri.replace("file://", "file:", 1) for uri in part]) for part in (others, like_globs) if part]
 
 
 def _count(rows: DataFrame) -> list[Row]:

@@ -49,7 +49,8 @@ def assert_is_truth(warehouse: Path, source: Path, truth: Truth) -> None:
     counts = ("records", "accepted", "quarantined", "control", "events", "status")
     found = {name: tuple(row[c] for c in counts) for name, row in ledger.items()}
     expected = {f.filename: tuple(getattr(f, c) for c in counts) for f in truth.files}
-    assert found == expected
+    differing = {n: (found.get(n), expected.get(n)) for n in found | expected if found.get(n) != expected.get(n)}
+    assert not differing, f"found, expected: {differing}"
     rows = rows_of(warehouse, QUARANTINE)
     assert Counter((r["filename"].removeprefix(prefix), r["reason"]) for r in rows) == Counter(
         (q.filename, q.reason) for q in truth.quarantine

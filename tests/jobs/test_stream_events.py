@@ -236,7 +236,7 @@ def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(spark: S
         earliest=datetime(2000, 1, 1, tzinfo=UTC),
         latest=datetime(2030, 1, 1, tzinfo=UTC),
     )
-    rows = PARSERS["ses"](raw_lines(read_text(spark, [f"file://{tmp_path}/a.json"])), limits)
+    rows = PARSERS["ses"](raw_lines(read_text(spark, [f"file://{tmp_path}/a.json"])[0]), limits)
     plan = rows._jdf.queryExecution().executedPlan().toString()
     assert "Python" not in plan
     # The line, a piece of a line, the list and the elements of a Records dump, the content of a wrapper, a line that
