@@ -39,6 +39,7 @@ def plain_rows(spark: SparkSession, files: list[FoundFile], settings: Settings) 
         latest=datetime(2100, 1, 1, tzinfo=UTC),
     )
     no_text = F.lit(None).cast("string")
+    no_problem = F.lit(None).cast("struct<reason:string,detail:string>")
     record = F.from_json("value", f"struct<{ses.RECORD}>")
     rows = raw_lines(read_text(spark, [f.uri for f in files])[0]).select(
         *(F.col(name) for name in ("path", "block", "cut_off", "failure", "full_length", "full_sha256")),
@@ -50,7 +51,7 @@ def plain_rows(spark: SparkSession, files: list[FoundFile], settings: Settings) 
         F.lit(False).alias("odd"),
         F.lit(0).alias("place"),
     )
-    for step in ses.event_steps(limits, is_control=F.lit(False), reason=no_text, detail=no_text):
+    for step in ses.event_steps(limits, is_control=F.lit(False), problem=no_problem):
         rows = rows.select(*step)
     return rows.withColumns({"etl_time": F.current_timestamp(), "batch_id": F.lit("plain")})
 

@@ -262,11 +262,9 @@ def _event_data() -> Column:
 
 def _recipients() -> Column:
     """Whom the event names; NULL where SES does not say whom it happened to."""
+    text = F.col("body.delayedRecipients")  # an array by the examples, an object by the guide's words
     delayed = F.from_json(
-        F.when(
-            F.startswith(F.col("body.delayedRecipients"), F.lit("{")),
-            F.concat(F.lit("["), "body.delayedRecipients", F.lit("]")),
-        ).otherwise(F.col("body.delayedRecipients")),
+        F.when(F.startswith(text, F.lit("{")), F.concat(F.lit("["), text, F.lit("]"))).otherwise(text),
         _ADDRESSES,
         STRICT_JSON,
     )
@@ -276,15 +274,16 @@ def _recipients() -> Column:
         F.when(event_class == "delivery", F.col("body.recipients"))
         .when(event_class == "bounce", F.col("body.bouncedRecipients.emailAddress"))
         .when(event_class == "complaint", F.col("body.complainedRecipients.emailAddress"))
-        .when(event_class == "delivery_delay", let(delayed, lambda d: d["emailAddress"]))
         .when(event_class.isin(*_NAMES_THE_MESSAGES_RECIPIENTS), destination)
         .when(event_class.isin("open", "click") & (F.size(destination) == 1), destination)
     )
-    return recipients_key(named)
+    return F.when(event_class == "delivery_delay", let(delayed, lambda d: recipients_key(d["emailAddress"]))).otherwise(
+        recipients_key(named)
+    )
 
 
-def _reason(limits: Limits) -> tuple[Column, Column]:
-    """Why a record is no event (NULL if it is one), and what was found, in words."""
+def _problem(limits: Limits) -> Column:
+    """Why a record is no event, as `reason` and `detail` in words; NULL if it is one."""
     text = F.coalesce(F.col("text"), F.col("raw"))
     record, mail = F.col("record"), F.col("record.mail")
     stated = F.col("event_stated").isNotNull() | F.col("accepted_stated").isNotNull()
@@ -319,11 +318,11 @@ def _reason(limits: Limits) -> tuple[Column, Column]:
         (unreadable, Reason.BAD_TIME, F.concat(F.lit("stated: "), F.left(times, F.lit(200)))),
         (out_of_range, Reason.TIME_OUT_OF_RANGE, F.concat(F.lit("stated: "), F.left(times, F.lit(200)))),
     ]
-    reason = detail = F.lit(None).cast("string")
+    problem = F.lit(None).cast("struct<reason:string,detail:string>")
     for condition, name, words in reversed(cases):
-        reason = F.when(condition, F.lit(name.value)).otherwise(reason)
-        detail = F.when(condition, words).otherwise(detail)
-    return reason, detail
+        found = F.struct(F.lit(name.value).alias("reason"), words.cast("string").alias("detail"))
+        problem = F.when(condition, found).otherwise(problem)
+    return problem
 
 
 def _is_control() -> Column:
@@ -354,14 +353,13 @@ def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
 @lru_cache(maxsize=4)
 def _steps(limits: Limits) -> list[list[Column]]:
     """What `to_events` selects, one step after the other; kept, for building it costs a second per batch."""
-    reason, detail = _reason(limits)
     return [
         *_record_steps(limits),
-        *event_steps(limits, is_control=F.coalesce(_is_control(), F.lit(False)), reason=reason, detail=detail),
+        *event_steps(limits, is_control=F.coalesce(_is_control(), F.lit(False)), problem=_problem(limits)),
     ]
 
 
-def event_steps(limits: Limits, *, is_control: Column, reason: Column, detail: Column) -> list[list[Column]]:
+def event_steps(limits: Limits, *, is_control: Column, problem: Column) -> list[list[Column]]:
     """From records, parsed, to the columns of events; the benchmark's plain job takes these without the checks."""
     everything = F.col("*")
     body = F.from_json("body_text", _BODY, STRICT_JSON)
@@ -383,8 +381,7 @@ def event_steps(limits: Limits, *, is_control: Column, reason: Column, detail: C
         [
             everything,
             F.coalesce("own_time", "timestamp").alias("event_time"),
-            F.when(~F.col("is_control"), reason).alias("reason"),
-            F.when(~F.col("is_control"), detail).alias("detail"),
+            F.when(~F.col("is_control"), problem).alias("problem"),
         ],
         _columns(limits),
     ]
@@ -392,7 +389,7 @@ def event_steps(limits: Limits, *, is_control: Column, reason: Column, detail: C
 
 def _columns(limits: Limits) -> list[Column]:
     """The last step: the columns that `to_events` promises."""
-    is_bad = F.col("reason").isNotNull()
+    is_bad = F.col("problem").isNotNull()
     is_event = ~is_bad & ~F.col("is_control")
     mail = F.col("record.mail")
     body = F.col("body")
@@ -424,8 +421,8 @@ def _columns(limits: Limits) -> list[Column]:
         F.when(F.col("is_control"), F.lit(CONTROL))
         .otherwise(F.when(is_bad, F.lit(QUARANTINED)).otherwise(F.lit(ACCEPTED)))
         .alias("outcome"),
-        F.col("reason"),
-        F.col("detail"),
+        F.col("problem.reason").alias("reason"),
+        F.col("problem.detail").alias("detail"),
         F.when(is_bad, F.left("raw", F.lit(limits.max_record_bytes)).cast("binary")).alias("record"),
         F.when(is_bad, F.coalesce(F.col("full_length"), F.octet_length("raw").cast("long"))).alias("record_length"),
         F.when(is_bad, F.coalesce(F.col("full_sha256"), F.sha2(F.col("raw").cast("binary"), 256))).alias(
