@@ -173,7 +173,7 @@ class BatchLoader:
             earliest=self.settings.earliest_event_time,
             latest=latest,
         )
-        parts = []
+        parts: list[DataFrame] = []
         if ordinary:
             parts.extend(raw_lines(text) for text in read_text(self.spark, ordinary))
         if odd:

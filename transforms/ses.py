@@ -429,7 +429,7 @@ def _columns(limits: Limits) -> list[Column]:
             "record_sha256"
         ),
         F.col("event_class").alias("event_class"),
-        F.col("timestamp").alias("timestamp"),
+        F.when(is_event, F.col("timestamp")).alias("timestamp"),
         mail["source"].alias("source"),
         account.alias("account"),
         mail["messageId"].alias("message_id"),
@@ -445,7 +445,7 @@ def _columns(limits: Limits) -> list[Column]:
         F.col("event_recipients").alias("event_recipients"),
         F.col("event_data").alias("event_data"),
         F.regexp_extract(filename, "^s3[an]?://([^/]+)/", 1).alias("bucket"),
-        F.col("own_time").alias("completion_time"),
+        F.when(is_event, F.col("own_time")).alias("completion_time"),
         F.when(is_event, event_id).alias("event_id"),
         F.when(is_event, F.to_date("event_time")).alias("event_date"),
         F.lit("ses").alias("provider"),
