@@ -88,20 +88,19 @@ class BatchLoader:
         writer = tables.Writer(warehouse=self.warehouse, app_id=f"{self.checkpoint_id}-{self.provider}", batch=number)
         lines = {f.uri: Line(f) for f in (FoundFile(r.modified_micros, r.uri, r.length, r.is_hidden) for r in found)}
         rows, ranges = self._read(lines, loaded_at)
-        reached("records parsed", number)
+        reached("records parsed")
         try:
             etl = {"etl_time": F.lit(loaded_at), "batch_id": F.lit(batch_id)}
             if rows is not None and ranges:
                 with writing_events(self.warehouse):
                     self._append_new(rows, ranges, lines, writer, batch_id, etl)
-            reached("events committed", number)
             if rows is not None and any(line.counts["quarantined"] for line in lines.values()):
                 writer.append(_quarantined(rows, lines).withColumns(etl), QUARANTINE)
-            reached("quarantine committed", number)
+                reached("quarantine committed")
             if self.is_first:
                 self._count_own_rows(lines, batch_id)
             writer.append(self._ledger(lines, batch_id, loaded_at), FILES)
-            reached("ledger committed", number)
+            reached("ledger committed")
         finally:
             if rows is not None:
                 rows.unpersist()
@@ -200,7 +199,7 @@ class BatchLoader:
         again = duplicates(rows, known).toArrow()
         for filename, count in Counter(again.column("filename").to_pylist()).items():
             lines[filename].counts["duplicate"] = count
-        reached("duplicates found", writer.batch)
+        reached("duplicates found")
         new = rows.where(F.col("event_id").isNotNull())
         total = sum(line.counts["events"] for line in lines.values())
         if again.num_rows == total:
@@ -213,6 +212,7 @@ class BatchLoader:
         if len(ranges) > _MANY_DAYS:  # else each task would leave a small file per day
             new = new.repartition("event_date")
         writer.append(new.withColumns(etl), EVENTS)
+        reached("events committed")
 
     def _count_own_rows(self, lines: dict[str, Line], batch_id: str) -> None:
         """Of a batch that runs again: what was committed of files that have gone since."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.crash_points import VARIABLE
-from jobs.generator import generate_ses
+from jobs.generator import Forms, generate_ses
 from tests.tables import assert_is_truth, everything
 
 PROJECT = Path(__file__).parents[2]
@@ -55,10 +55,11 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.slow
 def test_killed_between_any_two_commits_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    truth = generate_ses(tmp_path / "input", events=600, seed=11, events_per_file=80)
+    forms = Forms(odd_file_kinds=(), broken=0.2)
+    truth = generate_ses(tmp_path / "input", events=300, seed=11, forms=forms, events_per_file=50)
     assert start(tmp_path, "whole", "--available-now").wait(300) == 0
-    for batch, step in enumerate(STEPS):
-        process = start(tmp_path, "killed", "--available-now", kill_at=f"{step}:{batch}")
+    for step in STEPS:
+        process = start(tmp_path, "killed", "--available-now", kill_at=step)
         output, _ = process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL, output
     process = start(tmp_path, "killed", "--available-now")
@@ -70,12 +71,12 @@ def test_killed_between_any_two_commits_nothing_is_lost_or_doubled(tmp_path: Pat
 
 @pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    kills, seed = int(os.environ.get("CRASH_KILLS", "6")), int(os.environ.get("CRASH_SEED", "1"))
+    kills, seed = int(os.environ.get("CRASH_KILLS", "4")), int(os.environ.get("CRASH_SEED", "1"))
     moments = random.Random(seed)
-    truth = generate_ses(tmp_path / "input", events=1200, seed=12, events_per_file=60)
+    truth = generate_ses(tmp_path / "input", events=600, seed=12, events_per_file=60)
     for _ in range(kills):
         process = start(tmp_path, "killed", "--available-now")
-        time.sleep(moments.uniform(8, 45))
+        time.sleep(moments.uniform(8, 40))
         kill(process)
     process = start(tmp_path, "killed", "--available-now")
     output, _ = process.communicate(timeout=600)
