@@ -47,12 +47,13 @@ def show(spark: SparkSession, settings: Settings) -> None:
     _quarantine(console, quarantine)
     path = warehouse / "events"
     console.print("\nThe tables are Delta tables in", f"[bold]{warehouse}[/]", soft_wrap=True)
-    console.print("Ask them from Spark, or with `pip install duckdb`:", soft_wrap=True)
-    console.print(
-        f"  duckdb.sql(\"select event_class, count(*) from delta_scan('{path}') group by 1\").show()",
-        soft_wrap=True,
-        markup=False,
-    )
+    console.print("Ask them from Spark, or in Python with `pip install deltalake duckdb`:")
+    for line in (
+        "from deltalake import DeltaTable; import duckdb",
+        f'events = DeltaTable("{path}").to_pyarrow_table()',
+        'duckdb.sql("select event_class, count(*) from events group by 1").show()',
+    ):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def _events_by_day(console: Console, events: DataFrame) -> None:
@@ -102,9 +103,9 @@ def _quarantine(console: Console, quarantine: DataFrame) -> None:
         .collect()
     )
     table = Table(title="\nQuarantine: records that are no event, kept whole", title_justify="left")
-    table.add_column("reason")
+    table.add_column("reason", no_wrap=True)
     table.add_column("records", justify="right")
-    table.add_column("for example", overflow="ellipsis", no_wrap=True, max_width=48)
+    table.add_column("for example", overflow="ellipsis", no_wrap=True, max_width=44)
     for row in rows:
         printable = "".join(c if c.isprintable() else "·" for c in row.one)
         table.add_row(row.reason, f"{row.records:,}", printable.replace("[", r"\["))

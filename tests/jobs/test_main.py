@@ -1,0 +1,37 @@
+"""The command line: jobs by name, and one clear line with exit code 2 for what cannot be."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.__main__ import JOBS, main
+
+
+def test_help_lists_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(job in said for job in JOBS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["stream_event"], "did you mean `stream_events`?", id="unknown-job"),
+        pytest.param(["stream_events", "--set", "max_file_per_batch=3"], "max_files_per_batch", id="unknown-setting"),
+        pytest.param(["stream_events", "--input", "/nowhere", "--provider", "ses"], "has no folder ses", id="no-input"),
+        pytest.param(["stream_events", "--input", "s3a://bucket/mail"], "only folders of this machine", id="not-yet"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_generate_writes_files_and_their_truth(tmp_path: Path) -> None:
+    assert main(["generate", "--output", str(tmp_path / "mail"), "--events", "50", "--plain"]) == 0
+    assert list((tmp_path / "mail" / "ses").rglob("ses-events-*"))
+    assert len((tmp_path / "mail" / "truth" / "events.jsonl").read_text().splitlines()) == 50
