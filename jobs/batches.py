@@ -160,7 +160,7 @@ class BatchLoader:
                 rows.unpersist()
                 odd |= newly_odd
                 continue
-            return rows, _take_counts(counted, lines, odd)
+            return rows, _take_counts(counted, lines)
 
     def _rows(self, ordinary: list[str], odd: list[str], loaded_at: datetime) -> DataFrame:
         # To the hour: a literal that changed with every batch would make Spark compile the plan's code anew.
@@ -291,7 +291,7 @@ def _count(rows: DataFrame) -> list[Row]:
     )
 
 
-def _take_counts(counted: list[Row], lines: dict[str, Line], odd: set[str]) -> list[DayRange]:
+def _take_counts(counted: list[Row], lines: dict[str, Line]) -> list[DayRange]:
     """Write the counts into the ledger's lines; the days of the batch's events with their first and last time."""
     days: dict[Any, DayRange] = {}
     sizes: Counter[tuple[str, int]] = Counter()

@@ -327,14 +327,12 @@ def _problem(limits: Limits) -> Column:
 
 def _is_control() -> Column:
     """SNS confirmations and validation texts, EventBridge records that are not about a mail."""
-    confirms = F.col("record.Type").isin("SubscriptionConfirmation", "UnsubscribeConfirmation")
+    has_no_mail = F.col("record.mail").isNull()
+    confirms = has_no_mail & F.col("record.Type").isin("SubscriptionConfirmation", "UnsubscribeConfirmation")
     validates = F.col("record").isNull() & F.col("text").rlike(_SNS_VALIDATION)
-    about_no_mail = (
-        F.col("record.mail").isNull() & F.coalesce(F.col("detail_type"), F.col("record.detail-type")).isNotNull()
-    )
+    about_no_mail = has_no_mail & F.coalesce(F.col("detail_type"), F.col("record.detail-type")).isNotNull()
     is_read = ~F.col("cut_off") & F.col("full_length").isNull() & ~F.col("odd")
-    wrapper_is_whole = F.col("text").isNull() | F.col("record").isNotNull()
-    return is_read & (confirms | validates | (about_no_mail & wrapper_is_whole & F.col("record").isNotNull()))
+    return is_read & (confirms | validates | (about_no_mail & F.col("record").isNotNull()))
 
 
 def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
