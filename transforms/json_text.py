@@ -11,6 +11,8 @@ STRICT_JSON = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 MAX_DEPTH = 64
 """Objects nested deeper are not told apart when a line holds several; parsing itself goes to Jackson's limit."""
 
+_HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF_A_PAIR = rf"(?<!\\)((?:\\\\|{_HIGH}{_LOW})*+)(?:{_HIGH}|{_LOW})"
 _END = "#end of record#"
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
 
@@ -33,10 +35,11 @@ _PIECE = rf'(?s){_OBJECT}|(?:[^{{\["]++|{_STRING}|{_ARRAY}|(?!{_OBJECT})["\[{{].
 line: it is looked at once, so no line makes the search quadratic."""
 
 
-def value_of_key(key: str) -> str:
+def value_of_key(key: Column) -> Column:
     """A pattern whose group 1 is the object that a top-level object has under `key`, as it stands there."""
-    start = rf'"{key}"\s*:\s*'
-    return rf'(?s)^\s*\{{(?:(?!{start}\{{)(?:[^{{}}\[\]"]++|{_STRING}|{_OBJECT}|{_ARRAY}))*+{start}({_OBJECT})'
+    start = F.concat(F.lit('"'), key, F.lit(r'"\s*:\s*'))
+    no_start = rf'\{{)(?:[^{{}}\[\]"]++|{_STRING}|{_OBJECT}|{_ARRAY}))*+'
+    return F.concat(F.lit(r"(?s)^\s*\{(?:(?!"), start, F.lit(no_start), start, F.lit(f"({_OBJECT})"))
 
 
 def let(value: Column, body: Callable[[Column], Column]) -> Column:
@@ -61,8 +64,13 @@ def only_object(parsed: Column) -> Column:
 
 
 def one_object(text: Column, struct_type: str) -> Column:
-    """`text` as a struct if it is exactly one JSON object, else NULL."""
-    return let(fenced_object(text, struct_type), only_object)
+    """`text` as a struct if it is exactly one JSON object, else NULL.
+
+    Half a surrogate pair, which no UTF-8 can hold and variants refuse, becomes U+FFFD.
+    """
+    has_surrogates = F.contains(text, F.lit("\\ud")) | F.contains(text, F.lit("\\uD"))
+    whole = F.when(has_surrogates, F.regexp_replace(text, _HALF_A_PAIR, r"$1\\ufffd")).otherwise(text)
+    return let(fenced_object(whole, struct_type), only_object)
 
 
 def is_one_value(text: Column) -> Column:

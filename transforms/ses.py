@@ -40,6 +40,7 @@ _BODY_OF_CLASS = {
     "delivery_delay": "deliveryDelay",
     "subscription": "subscription",
 }
+_USUAL_NAMES = {"rendering_failure": "Rendering Failure", "delivery_delay": "DeliveryDelay"}
 _CLASS_OF_NAME = {name.replace("_", ""): name for name in _BODY_OF_CLASS}
 _CLASS_OF_DETAIL_TYPE = {
     "Email Sent": "send",
@@ -65,20 +66,20 @@ _MAIL = (
 )
 RECORD = (
     f"eventType:string,notificationType:string,mail:struct<{_MAIL}>,"
-    + ",".join(f"{body}:string" for body in _BODY_OF_CLASS.values())
+    + ",".join(f"{body}:variant" for body in _BODY_OF_CLASS.values())
     + ",Type:string,Message:string,`detail-type`:string,detail:string,account:string,"
     "rawData:string,Sns:string,body:string,Records:string"
 )
-"""An event and every wrapper of one; bodies and contents of wrappers stay JSON text."""
+"""An event and every wrapper of one; what wrappers hold stays JSON text."""
 _BODY = (
-    "timestamp string, recipients array<string>, bouncedRecipients array<struct<emailAddress:string>>, "
-    "complainedRecipients array<struct<emailAddress:string>>, delayedRecipients string, bounceType string, "
-    "bounceSubType string, complaintSubType string, complaintFeedbackType string, delayType string, "
-    "feedbackId string, link string, userAgent string, ipAddress string, isBotEvent string"
+    "timestamp:string,recipients:array<string>,bouncedRecipients:array<struct<emailAddress:string>>,"
+    "complainedRecipients:array<struct<emailAddress:string>>,delayedRecipients:variant,bounceType:string,"
+    "bounceSubType:string,complaintSubType:string,complaintFeedbackType:string,delayType:string,"
+    "feedbackId:string,link:string,userAgent:string,ipAddress:string,isBotEvent:string"
 )
-_ADDRESSES = "array<struct<emailAddress:string>>"
-_ROUNDED = r'"-?Infinity"|[:\[,]\s*-?[0-9.]+[eE]|[:\[,]\s*-?(?=[0-9]*[.])[0-9.]{17,}'
-"""Numbers that a double may not hold, as Spark's readers leave them."""
+_ADDRESS = "struct<emailAddress:string>"
+_ROUNDED = r'[:\[,](?:-?(?:[0-9.]+[eE]|(?=[0-9]*[.])[0-9.]{17,})|"-?Infinity")'
+"""Numbers in a variant's JSON text that may not be those that came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,49 +172,53 @@ def _record_steps(limits: Limits) -> list[list[Column]]:
 
     `place` orders the records of a batch and is unique in it; it is no position in the file yet.
     """
-    value, cut_off, line, odd = F.col("value"), F.col("cut_off"), F.col("line"), F.col("odd")
-    is_whole = F.col("failure").isNull() & ~cut_off & F.col("full_length").isNull()
-    is_odd = is_whole & ((F.octet_length(value) > limits.max_record_bytes) | starts_foreign(value))
-    record = only_object(F.col("parsed"))
-    nothing = F.lit(None).cast(f"struct<fence:string,{RECORD}>")
-    no_text = F.lit(None).cast("string")
-
-    def as_it_is(text: Column, of_record: Column) -> Column:
-        layer = _layer(no_text, of_record, no_text, no_text)
-        return F.array(F.struct(text.alias("raw"), layer.alias("layer")))
-
-    # Most lines are one event and need no look into wrappers or pieces: they pass no higher-order function.
-    entries = (
-        F.when(record["mail"].isNotNull(), as_it_is(line, record))
-        .when(~is_whole | odd, as_it_is(F.when(cut_off, value).otherwise(line), nothing))
-        .when(line != "", _entries(line, record))
-    )
-    carried = [F.col(name) for name in _CARRIED]
+    line, odd, record, entry = F.col("line"), F.col("odd"), F.col("record"), F.col("entry")
+    is_whole = F.col("failure").isNull() & ~F.col("cut_off") & F.col("full_length").isNull()
+    is_odd = is_whole & ((F.octet_length("value") > limits.max_record_bytes) | starts_foreign(F.col("value")))
     is_read = is_whole & ~odd
+    # Most lines are one event: they pass no look into wrappers or pieces, and the parse is not copied.
+    is_single = record["mail"].isNotNull() | ~is_read
+    layer = f"text:string,record:struct<fence:string,{RECORD}>,detail_type:string,account:string"
+    itself = F.array(F.lit(None).cast(f"struct<raw:string,layer:struct<{layer}>>"))
+    carried = [F.col(name) for name in _CARRIED]
     return [
-        [*carried, value, without_line_end(value).alias("line"), is_odd.alias("odd")],
         [
             *carried,
-            value,
-            line,
-            odd,
-            F.explode(F.array(F.when(is_read, fenced_object(line, RECORD)))).alias("parsed"),
+            F.when(F.col("cut_off"), F.col("value")).otherwise(without_line_end(F.col("value"))).alias("line"),
+            is_odd.alias("odd"),
         ],
-        [*carried, odd, F.explode(entries).alias("entry")],
+        # The generator is a fence: without it Spark copies the parse into every column that reads from it.
+        [*carried, odd, line, F.explode(F.array(F.when(is_read, fenced_object(line, RECORD)))).alias("parsed")],
+        [*carried, odd, line, only_object(F.col("parsed")).alias("record")],
+        [*carried, odd, line, record, is_single.alias("is_single")],
+        [
+            *carried,
+            odd,
+            line,
+            record,
+            F.col("is_single"),
+            F.explode(F.when(F.col("is_single"), itself).when(line != "", _entries(line, record))).alias("entry"),
+        ],
         [
             *carried,
             odd,
             F.monotonically_increasing_id().alias("place"),
-            F.col("entry.raw").alias("raw"),
-            F.col("entry.layer.*"),
+            F.when(F.col("is_single"), line).otherwise(entry["raw"]).alias("raw"),
+            F.when(F.col("is_single"), record).otherwise(entry["layer"]["record"]).alias("record"),
+            *[entry["layer"][name].alias(name) for name in ("text", "detail_type", "account")],
         ],
     ]
 
 
-def _one_of(name: Column, table: dict[str, str]) -> Column:
-    chosen = F.lit(None).cast("string")
-    for key, value in table.items():
-        chosen = F.when(name == key, F.lit(value)).otherwise(chosen)
+def _looked_up(table: dict[str, str], name: Column) -> Column:
+    return F.try_element_at(F.create_map(*[F.lit(text) for pair in table.items() for text in pair]), name)
+
+
+def _by_class(choices: dict[str, Column]) -> Column:
+    """The choice of the event's class; NULL for a class without one."""
+    chosen = F.lit(None)
+    for event_class, choice in choices.items():
+        chosen = F.when(F.col("event_class") == event_class, choice).otherwise(chosen)
     return chosen
 
 
@@ -223,100 +228,119 @@ def _event_class() -> Column:
     squeezed = F.regexp_replace(F.lower(stated), r"[\s_-]", "")
     snake = F.lower(F.regexp_replace(F.trim(stated), r"(?<=[a-z0-9])(?=[A-Z])|[\s_-]+", "_"))
     unknown = F.when(snake.rlike(r"^[a-z][a-z0-9_.]{0,99}$"), snake)
-    by_body = F.coalesce(*[F.when(F.col(f"record.{body}").isNotNull(), F.lit(c)) for c, body in _BODY_OF_CLASS.items()])
-    from_wrapper = _one_of(F.col("detail_type"), _CLASS_OF_DETAIL_TYPE)
-    known = _one_of(squeezed, _CLASS_OF_NAME)
+    bodies = {event_class: F.col(f"record.{body}") for event_class, body in _BODY_OF_CLASS.items()}
+    by_body = F.coalesce(*[F.when(~F.is_variant_null(b), F.lit(event_class)) for event_class, b in bodies.items()])
+    from_wrapper = _looked_up(_CLASS_OF_DETAIL_TYPE, F.col("detail_type"))
+    usual = _looked_up({_USUAL_NAMES.get(c, body.capitalize()): c for c, body in _BODY_OF_CLASS.items()}, stated)
+    known = F.coalesce(usual, _looked_up(_CLASS_OF_NAME, squeezed))
     return F.when(stated.isNull(), F.coalesce(from_wrapper, by_body)).otherwise(F.coalesce(known, unknown))
 
 
-def _body_text(record_text: Column) -> Column:
-    """The body of the event's class as text; of an unknown class, the only object beside `mail`."""
-    text = F.lit(None).cast("string")
-    for event_class, body in _BODY_OF_CLASS.items():
-        text = F.when(F.col("event_class") == event_class, F.col(f"record.{body}")).otherwise(text)
+def _unusual_body() -> Column:
+    """The text of a body that the record's parse does not hold as an object; NULL where it does, or there is none.
+
+    That is: a body which is itself a JSON text; one that Spark's variants refuse (a key twice), cut out of the
+    record; and, of a class not known here, the only object beside `mail`.
+    """
     others = F.filter(
-        F.map_entries(F.from_json(record_text, "map<string,string>", STRICT_JSON)),
+        F.map_entries(F.from_json(F.col("text"), "map<string,string>", STRICT_JSON)),
         lambda e: (e["key"] != "mail") & F.startswith(e["value"], F.lit("{")),
     )
-    return F.when(F.col("event_class").isin(*_BODY_OF_CLASS), text).otherwise(
-        let(others, lambda o: F.when(F.size(o) == 1, F.get(o, F.lit(0))["value"]))
+    return (
+        F.when(
+            ~F.col("event_class").isin(*_BODY_OF_CLASS),
+            let(others, lambda o: F.when(F.size(o) == 1, F.get(o, F.lit(0))["value"])),
+        )
+        .when(F.col("stated_body").isNull(), _body_as_it_came())
+        .when(F.startswith("body_text", F.lit('"')), F.try_variant_get("stated_body", "$", "string"))
+    )
+
+
+def _body_as_it_came() -> Column:
+    """The object under the body's key, as it stands in the record; NULL where there is none."""
+    key = _looked_up(_BODY_OF_CLASS, F.col("event_class"))
+    found = F.call_function("regexp_extract", F.col("text"), value_of_key(key), F.lit(1))
+    is_there = F.contains("text", F.concat(F.lit('"'), key, F.lit('"')))  # spares most records the pattern
+    return F.when(is_there, F.nullif(found, F.lit("")))
+
+
+def _body() -> Column:
+    """What columns take from the body, of any class; NULL where there is none."""
+    text, kind = F.col("unusual_body"), f"struct<{_BODY}>"
+    return F.when(text.isNotNull(), F.from_json(text, kind, STRICT_JSON)).otherwise(
+        F.try_variant_get("stated_body", "$", kind)
+    )
+
+
+def _body_in_order() -> Column:
+    """The body as JSON text with its keys in order."""
+    unusual = F.col("unusual_body")
+    return F.when(unusual.isNotNull(), F.coalesce(F.to_json(F.try_parse_json(unusual)), unusual)).otherwise(
+        F.nullif(F.col("body_text"), F.lit("null"))
     )
 
 
 def _event_data() -> Column:
     """The body with its keys in order; as it came where sorting would change it.
 
-    Spark's JSON readers round numbers beyond a double and write 1e400 as "Infinity". Such a body is cut out of the
-    record's text; of a class not known here the whole record is kept.
+    Spark's variants round numbers beyond a double, write 1e400 as "Infinity" and refuse doubled keys; half a
+    surrogate pair was replaced before. Such a body is cut out of the record's text; of a class not known here the
+    whole record is kept.
     """
-    text, record_text = F.col("body_text"), F.coalesce(F.col("text"), F.col("raw"))
-    as_it_came = F.lit(None).cast("string")
-    for event_class, body in _BODY_OF_CLASS.items():
-        found = F.regexp_extract(record_text, value_of_key(body), 1)
-        as_it_came = F.when(F.col("event_class") == event_class, F.nullif(found, F.lit(""))).otherwise(as_it_came)
     is_unknown = ~F.col("event_class").isin(*_BODY_OF_CLASS)
-    return F.when(text.rlike(_ROUNDED), F.coalesce(as_it_came, F.when(is_unknown, record_text), text)).otherwise(
-        F.coalesce(F.to_json(F.try_parse_json(text)), text)
-    )
+    as_it_came = F.coalesce(_body_as_it_came(), F.when(is_unknown, F.col("text")))
+    body = F.col("body_in_order")
+    is_changed = body.rlike(_ROUNDED) | F.contains(body, F.lit("\ufffd"))
+    return F.when(is_changed, F.coalesce(as_it_came, body)).otherwise(body)
 
 
-def _recipients() -> Column:
+def _named_recipients() -> Column:
     """Whom the event names; NULL where SES does not say whom it happened to."""
-    text = F.col("body.delayedRecipients")  # an array by the examples, an object by the guide's words
-    delayed = F.from_json(
-        F.when(F.startswith(text, F.lit("{")), F.concat(F.lit("["), text, F.lit("]"))).otherwise(text),
-        _ADDRESSES,
-        STRICT_JSON,
+    body, destination = F.col("body"), F.col("mail.destination")
+    delayed = F.coalesce(  # an array by the examples, an object by the guide's words
+        F.try_variant_get(body["delayedRecipients"], "$", f"array<{_ADDRESS}>"),
+        F.array(F.try_variant_get(body["delayedRecipients"], "$", _ADDRESS)),
     )
-    destination = F.col("record.mail.destination")
-    event_class = F.col("event_class")
-    named = (
-        F.when(event_class == "delivery", F.col("body.recipients"))
-        .when(event_class == "bounce", F.col("body.bouncedRecipients.emailAddress"))
-        .when(event_class == "complaint", F.col("body.complainedRecipients.emailAddress"))
-        .when(event_class.isin(*_NAMES_THE_MESSAGES_RECIPIENTS), destination)
-        .when(event_class.isin("open", "click") & (F.size(destination) == 1), destination)
-    )
-    return F.when(event_class == "delivery_delay", let(delayed, lambda d: recipients_key(d["emailAddress"]))).otherwise(
-        recipients_key(named)
+    if_only_one = F.when(F.size(destination) == 1, destination)
+    return _by_class(
+        {
+            "delivery": body["recipients"],
+            "bounce": body["bouncedRecipients"]["emailAddress"],
+            "complaint": body["complainedRecipients"]["emailAddress"],
+            "delivery_delay": delayed["emailAddress"],
+            **dict.fromkeys(_NAMES_THE_MESSAGES_RECIPIENTS, destination),
+            **dict.fromkeys(("open", "click"), if_only_one),
+        }
     )
 
 
 def _problem(limits: Limits) -> Column:
     """Why a record is no event, as `reason` and `detail` in words; NULL if it is one."""
-    text = F.coalesce(F.col("text"), F.col("raw"))
-    record, mail = F.col("record"), F.col("record.mail")
-    stated = F.col("event_stated").isNotNull() | F.col("accepted_stated").isNotNull()
-    unreadable = (F.col("event_stated").isNotNull() & F.col("own_time").isNull()) | (
-        F.col("accepted_stated").isNotNull() & F.col("timestamp").isNull()
-    )
+    text, mail = F.col("text"), F.col("mail")
+    event_stated, own_time = F.col("event_stated"), F.col("own_time")
+    accepted_stated, accepted_at = F.col("accepted_stated"), F.col("timestamp")
+    is_none = (event_stated.isNotNull() & own_time.isNull()) | (accepted_stated.isNotNull() & accepted_at.isNull())
     earliest, latest = F.lit(limits.earliest), F.lit(limits.latest)
-    out_of_range = ~(
-        F.coalesce(F.col("own_time").between(earliest, latest), F.lit(True))
-        & F.coalesce(F.col("timestamp").between(earliest, latest), F.lit(True))
+    in_range = F.coalesce(own_time.between(earliest, latest), F.lit(True)) & F.coalesce(
+        accepted_at.between(earliest, latest), F.lit(True)
     )
     is_too_large = F.col("full_length").isNotNull() | F.col("odd")
     is_object = F.startswith(text, F.lit("{"))
-    is_mail_receiving = F.lower(F.col("record.notificationType")) == "received"
     no_id = F.coalesce(F.trim(mail["messageId"]), F.lit("")) == ""
-    times = F.concat_ws(", ", F.col("event_stated"), F.col("accepted_stated"))
+    stated = F.concat(F.lit("stated: "), F.left(F.concat_ws(", ", event_stated, accepted_stated), F.lit(200)))
     cases: list[tuple[Column, Reason, Column]] = [
         (F.col("cut_off"), Reason.CUT_OFF, F.lit("the file breaks here")),
         (is_too_large, Reason.TOO_LARGE, F.lit(f"longer than max_record_bytes={limits.max_record_bytes}")),
         (~F.is_valid_utf8("raw"), Reason.NOT_JSON, F.lit("not valid UTF-8")),
-        (record.isNull() & ~is_object & is_one_value(text), Reason.NOT_AN_OBJECT, F.lit(None)),
-        (
-            record.isNull(),
-            Reason.NOT_JSON,
-            F.when(F.col("text").isNotNull(), F.lit("the content of its wrapper")),
-        ),
-        (is_mail_receiving, Reason.UNKNOWN_SHAPE, F.lit("a notification of received mail")),
+        (~F.col("is_parsed") & ~is_object & is_one_value(text), Reason.NOT_AN_OBJECT, F.lit(None)),
+        (~F.col("is_parsed"), Reason.NOT_JSON, F.when(F.col("is_wrapped"), F.lit("the content of its wrapper"))),
+        (F.col("is_received"), Reason.UNKNOWN_SHAPE, F.lit("a notification of received mail")),
         (mail.isNull(), Reason.UNKNOWN_SHAPE, F.lit("no `mail` object, and no known wrapper")),
         (F.col("event_class").isNull(), Reason.UNKNOWN_SHAPE, F.lit("no type of event stated")),
         (no_id, Reason.NO_MESSAGE_ID, F.lit(None)),
-        (~stated, Reason.BAD_TIME, F.lit("no time stated")),
-        (unreadable, Reason.BAD_TIME, F.concat(F.lit("stated: "), F.left(times, F.lit(200)))),
-        (out_of_range, Reason.TIME_OUT_OF_RANGE, F.concat(F.lit("stated: "), F.left(times, F.lit(200)))),
+        (F.coalesce(event_stated, accepted_stated).isNull(), Reason.BAD_TIME, F.lit("no time stated")),
+        (is_none, Reason.BAD_TIME, stated),
+        (~in_range, Reason.TIME_OUT_OF_RANGE, stated),
     ]
     problem = F.lit(None).cast("struct<reason:string,detail:string>")
     for condition, name, words in reversed(cases):
@@ -327,12 +351,13 @@ def _problem(limits: Limits) -> Column:
 
 def _is_control() -> Column:
     """SNS confirmations and validation texts, EventBridge records that are not about a mail."""
-    has_no_mail = F.col("record.mail").isNull()
-    confirms = has_no_mail & F.col("record.Type").isin("SubscriptionConfirmation", "UnsubscribeConfirmation")
-    validates = F.col("record").isNull() & F.col("text").rlike(_SNS_VALIDATION)
-    about_no_mail = has_no_mail & F.coalesce(F.col("detail_type"), F.col("record.detail-type")).isNotNull()
+    record, text = F.col("record"), F.col("text")
     is_read = ~F.col("cut_off") & F.col("full_length").isNull() & ~F.col("odd")
-    return is_read & (confirms | validates | (about_no_mail & F.col("record").isNotNull()))
+    confirms = record["Type"].isin("SubscriptionConfirmation", "UnsubscribeConfirmation")
+    about_no_mail = F.coalesce(F.col("detail_type"), record["detail-type"]).isNotNull()
+    validates = record.isNull() & F.col("is_wrapped") & text.rlike(_SNS_VALIDATION)
+    has_no_mail = record["mail"].isNull()
+    return is_read & has_no_mail & F.coalesce(confirms | (about_no_mail & record.isNotNull()) | validates, F.lit(False))
 
 
 def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
@@ -350,36 +375,52 @@ def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
 
 @lru_cache(maxsize=4)
 def _steps(limits: Limits) -> list[list[Column]]:
-    """What `to_events` selects, one step after the other; kept, for building it costs a second per batch."""
+    """What `to_events` selects, one step after the other; kept, for building it costs a second per batch.
+
+    What several columns of a step read stands in a step before: Spark computes it there once.
+    """
+    everything, record = F.col("*"), F.col("record")
+    carried = [F.col(name) for name in (*_CARRIED, "odd", "place", "raw", "record", "detail_type", "account")]
     return [
         *_record_steps(limits),
-        *event_steps(limits, is_control=F.coalesce(_is_control(), F.lit(False)), problem=_problem(limits)),
-    ]
-
-
-def event_steps(limits: Limits, *, is_control: Column, problem: Column) -> list[list[Column]]:
-    """From records, parsed, to the columns of events; the benchmark's plain job takes these without the checks."""
-    everything = F.col("*")
-    body = F.from_json("body_text", _BODY, STRICT_JSON)
-    return [
-        [everything, _event_class().alias("event_class")],
-        [everything, _body_text(F.coalesce(F.col("text"), F.col("raw"))).alias("body_text")],
-        # The generator is a fence: without it Spark copies from_json into every column that reads from it.
-        [everything, F.explode_outer(F.array(body)).alias("body")],
+        [
+            *carried,
+            F.coalesce("text", "raw").alias("text"),
+            F.col("text").isNotNull().alias("is_wrapped"),
+            _event_class().alias("event_class"),
+        ],
+        [
+            *[F.col(name) for name in (*_CARRIED, "odd", "place", "raw", "detail_type", "account")],
+            F.col("text"),
+            F.col("is_wrapped"),
+            F.col("event_class"),
+            record.isNotNull().alias("is_parsed"),
+            record["mail"].alias("mail"),
+            F.coalesce(F.lower(record["notificationType"]) == "received", F.lit(False)).alias("is_received"),
+            _is_control().alias("is_control"),
+            _by_class({c: record[body] for c, body in _BODY_OF_CLASS.items()}).alias("stated_body"),
+        ],
+        [everything, F.to_json("stated_body").alias("body_text")],
+        [everything, _unusual_body().alias("unusual_body")],
+        [everything, _body_in_order().alias("body_in_order"), F.explode_outer(F.array(_body())).alias("body")],
         [
             everything,
             F.col("body.timestamp").alias("event_stated"),
-            F.col("record.mail.timestamp").alias("accepted_stated"),
-            instant(F.col("body.timestamp")).alias("own_time"),
-            instant(F.col("record.mail.timestamp")).alias("timestamp"),
-            _recipients().alias("event_recipients"),
+            F.col("mail.timestamp").alias("accepted_stated"),
+            _named_recipients().alias("named_recipients"),
             _event_data().alias("event_data"),
-            is_control.alias("is_control"),
+        ],
+        [
+            everything,
+            instant(F.col("event_stated")).alias("own_time"),
+            instant(F.col("accepted_stated")).alias("timestamp"),
+            recipients_key(F.col("named_recipients")).alias("event_recipients"),
         ],
         [
             everything,
             F.coalesce("own_time", "timestamp").alias("event_time"),
-            F.when(~F.col("is_control"), problem).alias("problem"),
+            F.when(~F.col("is_control"), _problem(limits)).alias("problem"),
+            filename_of(F.col("path")).alias("filename"),
         ],
         _columns(limits),
     ]
@@ -389,8 +430,7 @@ def _columns(limits: Limits) -> list[Column]:
     """The last step: the columns that `to_events` promises."""
     is_bad = F.col("problem").isNotNull()
     is_event = ~is_bad & ~F.col("is_control")
-    mail = F.col("record.mail")
-    body = F.col("body")
+    mail, body = F.col("mail"), F.col("body")
     is_unknown = ~F.col("event_class").isin(*_BODY_OF_CLASS)
     event_id = content_key(
         [
@@ -409,9 +449,8 @@ def _columns(limits: Limits) -> list[Column]:
     account = F.coalesce(mail["sendingAccountId"], F.get(F.split(mail["sourceArn"], ":"), F.lit(4)), F.col("account"))
     is_complaint = F.col("event_class") == "complaint"
 
-    filename = filename_of(F.col("path"))
     return [
-        filename.alias("filename"),
+        F.col("filename"),
         F.col("block"),
         F.col("place"),
         F.col("odd"),
@@ -436,13 +475,17 @@ def _columns(limits: Limits) -> list[Column]:
         mail["commonHeaders"]["messageId"].alias("messageId"),
         mail["commonHeaders"]["subject"].alias("subject"),
         F.when(is_event, F.col("event_time")).alias("event_time"),
-        F.lower(F.coalesce(body["bounceType"], body["complaintSubType"], body["delayType"])).alias("event_type"),
+        F.lower(F.coalesce(*[body[name] for name in ("bounceType", "complaintSubType", "delayType")])).alias(
+            "event_type"
+        ),
         F.lower(F.when(is_complaint, body["complaintFeedbackType"]).otherwise(body["bounceSubType"])).alias(
             "event_subclass"
         ),
         F.col("event_recipients").alias("event_recipients"),
         F.col("event_data").alias("event_data"),
-        F.regexp_extract(filename, "^s3[an]?://([^/]+)/", 1).alias("bucket"),
+        F.when(F.startswith("filename", F.lit("s3")), F.regexp_extract("filename", "^s3[an]?://([^/]+)/", 1))
+        .otherwise(F.lit(""))
+        .alias("bucket"),
         F.when(is_event, F.col("own_time")).alias("completion_time"),
         F.when(is_event, event_id).alias("event_id"),
         F.when(is_event, F.to_date("event_time")).alias("event_date"),
