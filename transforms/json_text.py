@@ -12,7 +12,8 @@ MAX_DEPTH = 64
 """Objects nested deeper are not told apart when a line holds several; parsing itself goes to Jackson's limit."""
 
 _HIGH, _LOW = r"\\u[dD][89abAB][0-9a-fA-F]{2}", r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_HALF_A_PAIR = rf"(?<!\\)((?:\\\\|{_HIGH}{_LOW})*+)(?:{_HIGH}|{_LOW})"
+_HALF_A_PAIR = rf"\G((?:[^\\]++|\\[^u]|{_HIGH}{_LOW}|\\u(?![dD][89a-fA-F]))*+)(?:{_HIGH}|{_LOW})"
+"""From escape to escape, so that an escaped backslash before a `u` is told apart."""
 _END = "#end of record#"
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
 

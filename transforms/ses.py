@@ -229,7 +229,9 @@ def _event_class() -> Column:
     snake = F.lower(F.regexp_replace(F.trim(stated), r"(?<=[a-z0-9])(?=[A-Z])|[\s_-]+", "_"))
     unknown = F.when(snake.rlike(r"^[a-z][a-z0-9_.]{0,99}$"), snake)
     bodies = {event_class: F.col(f"record.{body}") for event_class, body in _BODY_OF_CLASS.items()}
-    by_body = F.coalesce(*[F.when(~F.is_variant_null(b), F.lit(event_class)) for event_class, b in bodies.items()])
+    by_body = F.coalesce(
+        *[F.when(b.isNotNull() & ~F.is_variant_null(b), F.lit(event_class)) for event_class, b in bodies.items()]
+    )
     from_wrapper = _looked_up(_CLASS_OF_DETAIL_TYPE, F.col("detail_type"))
     usual = _looked_up({_USUAL_NAMES.get(c, body.capitalize()): c for c, body in _BODY_OF_CLASS.items()}, stated)
     known = F.coalesce(usual, _looked_up(_CLASS_OF_NAME, squeezed))

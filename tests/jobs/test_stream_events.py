@@ -241,8 +241,8 @@ def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(spark: S
     plan = rows._jdf.queryExecution().executedPlan().toString()
     assert "Python" not in plan
     # The line, a piece of a line, the list of a Records dump and an element of it, the content of a wrapper, a line
-    # that is no object, the fields of a record of unknown class, the body, and delayedRecipients.
-    assert plan.count("from_json(") == 9
+    # that is no object, the fields of a record of unknown class, and a body that is itself a text.
+    assert plan.count("from_json(") == 8
 
 
 def test_a_late_event_does_not_make_a_batch_open_more_files(spark: SparkSession, tmp_path: Path) -> None:
