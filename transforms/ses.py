@@ -187,8 +187,7 @@ def _record_steps(limits: Limits) -> list[list[Column]]:
             F.when(F.col("cut_off"), F.col("value")).otherwise(without_line_end(F.col("value"))).alias("line"),
             is_odd.alias("odd"),
         ],
-        # The generator is a fence: without it Spark copies the parse into every column that reads from it.
-        [*carried, odd, line, F.explode(F.array(F.when(is_read, fenced_object(line, RECORD)))).alias("parsed")],
+        [*carried, odd, line, F.when(is_read, fenced_object(line, RECORD)).alias("parsed")],
         [*carried, odd, line, only_object(F.col("parsed")).alias("record")],
         [*carried, odd, line, record, is_single.alias("is_single")],
         [
@@ -238,6 +237,11 @@ def _event_class() -> Column:
     return F.when(stated.isNull(), F.coalesce(from_wrapper, by_body)).otherwise(F.coalesce(known, unknown))
 
 
+def _own_text() -> Column:
+    """The record as JSON text, its wrapper taken off."""
+    return F.coalesce("text", "raw")
+
+
 def _unusual_body() -> Column:
     """The text of a body that the record's parse does not hold as an object; NULL where it does, or there is none.
 
@@ -245,7 +249,7 @@ def _unusual_body() -> Column:
     record; and, of a class not known here, the only object beside `mail`.
     """
     others = F.filter(
-        F.map_entries(F.from_json(F.col("text"), "map<string,string>", STRICT_JSON)),
+        F.map_entries(F.from_json(_own_text(), "map<string,string>", STRICT_JSON)),
         lambda e: (e["key"] != "mail") & F.startswith(e["value"], F.lit("{")),
     )
     return (
@@ -261,8 +265,8 @@ def _unusual_body() -> Column:
 def _body_as_it_came() -> Column:
     """The object under the body's key, as it stands in the record; NULL where there is none."""
     key = _looked_up(_BODY_OF_CLASS, F.col("event_class"))
-    found = F.call_function("regexp_extract", F.col("text"), value_of_key(key), F.lit(1))
-    is_there = F.contains("text", F.concat(F.lit('"'), key, F.lit('"')))  # spares most records the pattern
+    found = F.call_function("regexp_extract", _own_text(), value_of_key(key), F.lit(1))
+    is_there = F.contains(_own_text(), F.concat(F.lit('"'), key, F.lit('"')))  # spares most records the pattern
     return F.when(is_there, F.nullif(found, F.lit("")))
 
 
@@ -290,7 +294,7 @@ def _event_data() -> Column:
     whole record is kept.
     """
     is_unknown = ~F.col("event_class").isin(*_BODY_OF_CLASS)
-    as_it_came = F.coalesce(_body_as_it_came(), F.when(is_unknown, F.col("text")))
+    as_it_came = F.coalesce(_body_as_it_came(), F.when(is_unknown, _own_text()))
     body = F.col("body_in_order")
     is_changed = body.rlike(_ROUNDED) | F.contains(body, F.lit("\ufffd"))
     return F.when(is_changed, F.coalesce(as_it_came, body)).otherwise(body)
@@ -318,7 +322,7 @@ def _named_recipients() -> Column:
 
 def _problem(limits: Limits) -> Column:
     """Why a record is no event, as `reason` and `detail` in words; NULL if it is one."""
-    text, mail = F.col("text"), F.col("mail")
+    text, mail = _own_text(), F.col("mail")
     event_stated, own_time = F.col("event_stated"), F.col("own_time")
     accepted_stated, accepted_at = F.col("accepted_stated"), F.col("timestamp")
     is_none = (event_stated.isNotNull() & own_time.isNull()) | (accepted_stated.isNotNull() & accepted_at.isNull())
@@ -335,7 +339,7 @@ def _problem(limits: Limits) -> Column:
         (is_too_large, Reason.TOO_LARGE, F.lit(f"longer than max_record_bytes={limits.max_record_bytes}")),
         (~F.is_valid_utf8("raw"), Reason.NOT_JSON, F.lit("not valid UTF-8")),
         (~F.col("is_parsed") & ~is_object & is_one_value(text), Reason.NOT_AN_OBJECT, F.lit(None)),
-        (~F.col("is_parsed"), Reason.NOT_JSON, F.when(F.col("is_wrapped"), F.lit("the content of its wrapper"))),
+        (~F.col("is_parsed"), Reason.NOT_JSON, F.when(F.col("text").isNotNull(), F.lit("the content of its wrapper"))),
         (F.col("is_received"), Reason.UNKNOWN_SHAPE, F.lit("a notification of received mail")),
         (mail.isNull(), Reason.UNKNOWN_SHAPE, F.lit("no `mail` object, and no known wrapper")),
         (F.col("event_class").isNull(), Reason.UNKNOWN_SHAPE, F.lit("no type of event stated")),
@@ -357,7 +361,7 @@ def _is_control() -> Column:
     is_read = ~F.col("cut_off") & F.col("full_length").isNull() & ~F.col("odd")
     confirms = record["Type"].isin("SubscriptionConfirmation", "UnsubscribeConfirmation")
     about_no_mail = F.coalesce(F.col("detail_type"), record["detail-type"]).isNotNull()
-    validates = record.isNull() & F.col("is_wrapped") & text.rlike(_SNS_VALIDATION)
+    validates = record.isNull() & text.rlike(_SNS_VALIDATION)
     has_no_mail = record["mail"].isNull()
     return is_read & has_no_mail & F.coalesce(confirms | (about_no_mail & record.isNotNull()) | validates, F.lit(False))
 
@@ -387,14 +391,12 @@ def _steps(limits: Limits) -> list[list[Column]]:
         *_record_steps(limits),
         [
             *carried,
-            F.coalesce("text", "raw").alias("text"),
-            F.col("text").isNotNull().alias("is_wrapped"),
+            F.col("text"),
             _event_class().alias("event_class"),
         ],
         [
             *[F.col(name) for name in (*_CARRIED, "odd", "place", "raw", "detail_type", "account")],
             F.col("text"),
-            F.col("is_wrapped"),
             F.col("event_class"),
             record.isNotNull().alias("is_parsed"),
             record["mail"].alias("mail"),
@@ -404,7 +406,7 @@ def _steps(limits: Limits) -> list[list[Column]]:
         ],
         [everything, F.to_json("stated_body").alias("body_text")],
         [everything, _unusual_body().alias("unusual_body")],
-        [everything, _body_in_order().alias("body_in_order"), F.explode_outer(F.array(_body())).alias("body")],
+        [everything, _body_in_order().alias("body_in_order"), _body().alias("body")],
         [
             everything,
             F.col("body.timestamp").alias("event_stated"),
