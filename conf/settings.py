@@ -84,7 +84,7 @@ class SparkSettings(Section):
         description="Spark master URL; `local[*]` runs in one process on all cores of this machine.",
     )
     driver_memory: Annotated[str, AfterValidator(_jvm_memory)] = Field(
-        default="2g",
+        default="4g",
         description="Memory of the driver's JVM, with a unit of k, m, g or t. With a local master the driver "
         "does all the work.",
     )
@@ -141,7 +141,7 @@ class Settings(Section):
     )
     max_files_per_batch: int = Field(default=1000, ge=1, description="Most files of one micro-batch.")
     max_bytes_per_batch: ByteSize = Field(
-        default=ByteSize(256 * 1024**2),
+        default=ByteSize(512 * 1024**2),
         ge=1,
         description="Most bytes of one micro-batch, as stored (compressed files count compressed), for "
         "example 268435456 or 256MiB. A single larger file is a batch of its own.",

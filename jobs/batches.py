@@ -29,7 +29,7 @@ from transforms.ses import Limits
 
 _OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst", ".lz4", ".deflate", ".xz")
 """Names of which Spark would decompress or refuse the content: our reader looks at the bytes instead."""
-_GLOB_CHARACTERS = set("{}[]*?\\\\")
+_GLOB_CHARACTERS = set("{}[]*?\\")
 _MANY_DUPLICATES = 2000
 _MANY_DAYS = 14
 
@@ -82,6 +82,7 @@ class BatchLoader:
 
     def load(self, found: Sequence[Row], number: int) -> BatchReport:
         """Read the files of the batch and commit `events`, `quarantine` and `files`, in this order."""
+        reached("files listed")
         began = time.monotonic()
         batch_id = f"{self.checkpoint_id}-{number}"
         loaded_at = datetime.now(UTC)
@@ -103,7 +104,7 @@ class BatchLoader:
             reached("ledger committed")
         finally:
             if rows is not None:
-                rows.unpersist()
+                _release(rows)
         self.is_first = False
         total: Counter[str] = sum((line.counts for line in lines.values()), Counter())
         return BatchReport(
@@ -146,7 +147,7 @@ class BatchLoader:
             try:
                 counted = _count(rows)
             except Exception as problem:
-                rows.unpersist()
+                _release(rows)
                 text = str(problem)
                 if isinstance(problem, AnalysisException) and "PATH_NOT_FOUND" in text:
                     continue
@@ -157,7 +158,7 @@ class BatchLoader:
                 odd |= suspects or set(readable)
                 continue
             if newly_odd := {r.filename for r in counted if r.odd and r.filename not in odd}:
-                rows.unpersist()
+                _release(rows)
                 odd |= newly_odd
                 continue
             return rows, _take_counts(counted, lines)
@@ -180,7 +181,7 @@ class BatchLoader:
             read = read_files(open_binary, int(self.settings.max_record_bytes))
             parts.append(uris.mapInArrow(read, ODD_LINES).withColumn("value", F.col("value").cast("string")))
         lines = reduce(DataFrame.unionByName, parts)
-        return self.parse(lines, limits).persist()
+        return self.parse(lines, limits).localCheckpoint(eager=False)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -250,6 +251,11 @@ class BatchLoader:
             }
 
         return self.spark.createDataFrame(pa.Table.from_pylist([row(x) for x in lines.values()], _arrow_ledger()))
+
+
+def _release(rows: DataFrame) -> None:
+    """Give back the memory of rows kept by `localCheckpoint`, for which PySpark has no call of its own."""
+    rows._jdf.queryExecution().analyzed().rdd().unpersist(False)
 
 
 def _looks_odd(uri: str) -> bool:

@@ -5,17 +5,18 @@ import json
 import os
 import random
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 import polars
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from conf.errors import ConfigurationError
-from jobs import tables
+from jobs import batches, tables
 from jobs.batches import read_text
 from jobs.generator import Forms, generate_ses, write_sample
 from jobs.locks import only_loader
@@ -26,7 +27,7 @@ from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
 from tests.conftest import settings_for
 from tests.tables import assert_balanced, assert_is_truth, content, everything, rows_of
-from transforms.events import DayRange, within
+from transforms.events import duplicates
 from transforms.records import raw_lines
 from transforms.ses import Limits
 
@@ -245,20 +246,41 @@ def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(spark: S
     assert plan.count("from_json(") == 8
 
 
-def test_a_late_event_does_not_make_a_batch_open_more_files(spark: SparkSession, tmp_path: Path) -> None:
-    folder = tmp_path / "input" / "ses"
-    folder.mkdir(parents=True)
-    for day in range(1, 29):
-        first = json.dumps(event(day)).replace("2025-10-25T", f"2025-10-{day:02}T")
-        (folder / f"{day:02}.json").write_text(first)
-    late = json.dumps(event(99)).replace("2025-10-25T", "2024-09-01T")
-    (folder / "28.json").write_text(late + "\n" + (folder / "28.json").read_text())
-    load(settings_for(tmp_path, "max_files_per_batch=7"), provider="ses", spark=spark)
-    at = datetime(2025, 10, 28, 19, tzinfo=UTC)
-    ranges = [
-        DayRange(date(2025, 10, 28), at, at.replace(minute=5)),
-        DayRange(date(2024, 9, 1), datetime(2024, 9, 1, 19, tzinfo=UTC), datetime(2024, 9, 1, 20, tzinfo=UTC)),
-    ]
-    read = tables.read(spark, tmp_path / "warehouse", EVENTS).where(within(ranges))
-    assert read.count() == 2
-    assert len(read.inputFiles()) == 2
+@pytest.mark.slow
+def test_a_batch_opens_no_more_files_of_a_large_table_than_of_a_small_one(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """5,000 events, one of them 400 days late, into 500,000 rows and into 5,000,000 of ten times as many days."""
+    opened: list[int] = []
+
+    def counting(rows: DataFrame, known: DataFrame) -> DataFrame:
+        opened.append(len(known.inputFiles()))
+        return duplicates(rows, known)
+
+    monkeypatch.setattr(batches, "duplicates", counting)
+    last = datetime(2025, 10, 25, 19, 50, tzinfo=UTC)
+    for rows in (500_000, 5_000_000):
+        settings = settings_for(tmp_path / str(rows))
+        warehouse, folder = Path(settings.warehouse), Path(settings.input) / "ses"
+        folder.mkdir(parents=True)
+        new = [event(i % 50, messageId=f"new-{i}") for i in range(4999)]
+        late = json.dumps(event(99)).replace("2025-10-25T", "2024-09-20T")
+        (folder / "a.json").write_text("\n".join([*map(json.dumps, new), late]))
+        tables.create(spark, warehouse, EVENTS)
+        number = F.col("id") % (rows - 5000)  # a file's worth of rows is 400 days older
+        days = F.when(F.col("id") < rows - 5000, F.lit(0)).otherwise(F.lit(400))
+        seconds = F.lit(int(last.timestamp())) - number * F.lit(1.7) - days * 86_400
+        old = spark.range(0, rows, 1, rows // 5000).select(
+            F.format_string("%032x", "id").alias("event_id"),
+            F.timestamp_seconds(seconds).alias("event_time"),
+            F.to_date(F.timestamp_seconds(seconds)).alias("event_date"),
+            F.lit(last).alias("etl_time"),
+        )
+        texts = [f.name for f in EVENTS.stored_schema.fields if not f.nullable and f.name not in old.columns]
+        old = old.select("*", *[F.lit("old").alias(name) for name in texts])
+        absent = [f for f in EVENTS.stored_schema.fields if f.name not in old.columns]
+        old = old.select("*", *[F.lit(None).cast(f.dataType).alias(f.name) for f in absent])
+        old.select(*EVENTS.columns).write.format("delta").mode("append").save(tables.uri(warehouse, EVENTS))
+        reports = load(settings, provider="ses", spark=spark)
+        assert [(r.records, r.new) for r in reports] == [(5000, 5000)]
+    assert 2 <= opened[1] <= opened[0] < 10
