@@ -1,6 +1,6 @@
 """What exactness costs: `stream_events` against the smallest Spark jobs that write the same rows, as ratios.
 
-    PYTHONPATH=. .venv/bin/python -m bench.ses [events]      (after ./run-tests.sh has made the environment)
+    bench/run.sh [events]
 
 Large: plain records in a few large files, in batches as large as users have them. The rival reads lines, parses each as
 an event and appends the same columns with the same values (checked), in one go: without wrappers, checks of any kind,
