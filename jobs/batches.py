@@ -23,7 +23,7 @@ from jobs.storage import FoundFile, head, is_still_there, open_binary
 from schemas.events import EVENTS
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE, Reason
-from transforms.events import DayRange, duplicates, within
+from transforms.events import DayRange, duplicates, repeated, within
 from transforms.records import is_foreign, raw_lines
 from transforms.ses import Limits
 
@@ -197,7 +197,10 @@ class BatchLoader:
         """Add the events that are not there yet, and count those that are."""
         events = tables.read(self.spark, self.warehouse, EVENTS)
         known = events.where(within(ranges) & (F.col("batch_id") != batch_id)).select("event_id")
-        again = duplicates(rows, known).toArrow()
+        found = repeated(rows, known).toArrow()
+        again = pa.table({"filename": [], "place": []})
+        if found.num_rows:
+            again = duplicates(rows, self.spark.createDataFrame(found)).toArrow()
         for filename, count in Counter(again.column("filename").to_pylist()).items():
             lines[filename].counts["duplicate"] = count
         reached("duplicates found")

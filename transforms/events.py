@@ -33,21 +33,31 @@ def within(ranges: Sequence[DayRange]) -> Column:
     return condition
 
 
-def duplicates(rows: DataFrame, known: DataFrame) -> DataFrame:
-    """`filename` and `place` of each event that is known already or comes again within the batch.
+def repeated(rows: DataFrame, known: DataFrame) -> DataFrame:
+    """`event_id` and `is_known` of the events that are known already or come again within the batch.
 
-    `known` holds the `event_id`s of other batches. Within the batch the copy with the least (filename, position)
-    is kept; `block` and `place` order a file's records as their positions do.
+    `known` holds the `event_id`s of other batches. One shuffle of keys, no join and no sort: most batches repeat
+    nothing, and then this is all that dedupe costs.
+    """
+    own = rows.where(F.col("event_id").isNotNull()).select("event_id", F.lit(1).alias("copies"))
+    both = own.unionByName(known.select("event_id", F.lit(0).alias("copies")))
+    copies = F.sum("copies").alias("copies")
+    counted = both.groupBy("event_id").agg(copies, (F.min("copies") == 0).alias("is_known"))
+    is_repeated = (F.col("copies") > 1) | (F.col("is_known") & (F.col("copies") > 0))
+    return counted.where(is_repeated).select("event_id", "is_known")
+
+
+def duplicates(rows: DataFrame, found: DataFrame) -> DataFrame:
+    """`filename` and `place` of each event that is not to be added; `found` as `repeated` gives it.
+
+    Within the batch the copy with the least (filename, position) is kept; `block` and `place` order a file's
+    records as their positions do.
     """
     order = Window.partitionBy("event_id").orderBy("filename", "block", "place")
-    ranked = (
-        rows.where(F.col("event_id").isNotNull())
-        .select("event_id", "filename", "block", "place")
-        .withColumn("copy", F.row_number().over(order))
-    )
-    marked = known.select("event_id", F.lit(True).alias("is_known"))
     return (
-        ranked.join(marked, "event_id", "left")
+        rows.select("event_id", "filename", "block", "place")
+        .join(found, "event_id")
+        .withColumn("copy", F.row_number().over(order))
         .where((F.col("copy") > 1) | F.col("is_known"))
         .select("filename", "place")
     )

@@ -27,7 +27,7 @@ from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
 from tests.conftest import settings_for
 from tests.tables import assert_balanced, assert_is_truth, content, everything, rows_of
-from transforms.events import duplicates
+from transforms.events import repeated
 from transforms.records import raw_lines
 from transforms.ses import Limits
 
@@ -255,9 +255,9 @@ def test_a_batch_opens_no_more_files_of_a_large_table_than_of_a_small_one(
 
     def counting(rows: DataFrame, known: DataFrame) -> DataFrame:
         opened.append(len(known.inputFiles()))
-        return duplicates(rows, known)
+        return repeated(rows, known)
 
-    monkeypatch.setattr(batches, "duplicates", counting)
+    monkeypatch.setattr(batches, "repeated", counting)
     last = datetime(2025, 10, 25, 19, 50, tzinfo=UTC)
     for rows in (500_000, 5_000_000):
         settings = settings_for(tmp_path / str(rows))
