@@ -287,15 +287,15 @@ def read_text(spark: SparkSession, uris: Sequence[str]) -> list[DataFrame]:
 
 def _count(rows: DataFrame) -> list[Row]:
     """Keep the rows, and count them per file, block, outcome and day in the same pass."""
+    cut_off = F.col("reason") == Reason.CUT_OFF.value
     return (
-        rows.groupBy("filename", "block", "outcome", "event_date", "odd", "failure", F.col("reason") == Reason.CUT_OFF)
+        rows.groupBy("filename", "block", "outcome", "event_date", "odd", "failure", cut_off.alias("cut_off"))
         .agg(
             F.count(F.lit(1)).alias("records"),
             F.min("place").alias("start"),
             F.min("event_time").alias("first"),
             F.max("event_time").alias("last"),
         )
-        .withColumnRenamed(f"(reason = {Reason.CUT_OFF.value})", "cut_off")
         .collect()
     )
 

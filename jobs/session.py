@@ -88,8 +88,6 @@ def build_session(settings: Settings, app_name: str) -> SparkSession:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": str(partitions),
-        # A batch's rows are kept only until it is written; compressing them cost more than it saved.
-        "spark.sql.inMemoryColumnarStorage.compressed": "false",
         # Else Spark takes parsing apart: a from_json for every column that reads from its struct.
         "spark.sql.optimizer.expression.nestedPruning.enabled": "false",
         # A few days' writers open at once spare a sort of the wide rows by day.

@@ -386,17 +386,12 @@ def _steps(limits: Limits) -> list[list[Column]]:
     What several columns of a step read stands in a step before: Spark computes it there once.
     """
     everything, record = F.col("*"), F.col("record")
-    carried = [F.col(name) for name in (*_CARRIED, "odd", "place", "raw", "record", "detail_type", "account")]
+    carried = [F.col(name) for name in (*_CARRIED, "odd", "place", "raw", "text", "detail_type", "account")]
     return [
         *_record_steps(limits),
+        [everything, _event_class().alias("event_class")],
         [
             *carried,
-            F.col("text"),
-            _event_class().alias("event_class"),
-        ],
-        [
-            *[F.col(name) for name in (*_CARRIED, "odd", "place", "raw", "detail_type", "account")],
-            F.col("text"),
             F.col("event_class"),
             record.isNotNull().alias("is_parsed"),
             record["mail"].alias("mail"),
