@@ -4,6 +4,7 @@ Nothing here uses the product's own transforms: the truth is what the generator 
 """
 
 from jobs.generator.forms import Forms
+from jobs.generator.sailthru import SailthruEventTruth, SailthruTruth, generate_sailthru
 from jobs.generator.sample import write_sample
 from jobs.generator.ses import generate_ses
 from jobs.generator.truth import EventTruth, FileTruth, QuarantineTruth, Truth, read_truth, write_truth
@@ -13,7 +14,10 @@ __all__ = [
     "FileTruth",
     "Forms",
     "QuarantineTruth",
+    "SailthruEventTruth",
+    "SailthruTruth",
     "Truth",
+    "generate_sailthru",
     "generate_ses",
     "read_truth",
     "write_sample",
