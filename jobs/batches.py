@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -19,13 +19,14 @@ from jobs import tables
 from jobs.crash_points import reached
 from jobs.locks import writing_events
 from jobs.odd_files import GZIP_MAGIC, ODD_LINES, read_files
+from jobs.providers import Provider
 from jobs.storage import FoundFile, head, is_still_there, open_binary
 from schemas.events import EVENTS
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE, Reason
 from transforms.events import DayRange, duplicates, repeated, within
-from transforms.records import is_foreign, raw_lines
-from transforms.ses import Limits
+from transforms.records import Limits, is_foreign, raw_lines
+from transforms.states import newest
 
 _OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst", ".lz4", ".deflate", ".xz")
 """Names of which Spark would decompress or refuse the content: our reader looks at the bytes instead."""
@@ -33,19 +34,18 @@ _GLOB_CHARACTERS = set("{}[]*?\\")
 _MANY_DUPLICATES = 2000
 _MANY_DAYS = 14
 
-Parser = Callable[[DataFrame, Limits], DataFrame]
-
 
 @dataclass(slots=True)
 class Line:
     """A file's line of the ledger while it is made."""
 
     file: FoundFile
+    data_set: str | None = None
     counts: Counter[str] = field(default_factory=Counter)
     status: FileStatus = FileStatus.OK
     reason: str | None = None
     starts: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Per block of the file: its least `place`, and how many records lie in the blocks before."""
+    """Per block of the file: its least `place`, and how many rows lie in the blocks before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +75,8 @@ class BatchLoader:
     spark: SparkSession
     settings: Settings
     warehouse: Path
-    provider: str
+    provider: Provider
     checkpoint_id: str
-    parse: Parser
     is_first: bool = True
 
     def load(self, found: Sequence[Row], number: int) -> BatchReport:
@@ -86,8 +85,11 @@ class BatchLoader:
         began = time.monotonic()
         batch_id = f"{self.checkpoint_id}-{number}"
         loaded_at = datetime.now(UTC)
-        writer = tables.Writer(warehouse=self.warehouse, app_id=f"{self.checkpoint_id}-{self.provider}", batch=number)
-        lines = {f.uri: Line(f) for f in (FoundFile(r.modified_micros, r.uri, r.length, r.is_hidden) for r in found)}
+        writer = tables.Writer(
+            warehouse=self.warehouse, app_id=f"{self.checkpoint_id}-{self.provider.name}", batch=number
+        )
+        files = [FoundFile(r.modified_micros, r.uri, r.length, r.is_hidden) for r in found]
+        lines = {f.uri: Line(f, self.provider.data_set_of(f.uri.rsplit("/", 1)[-1])) for f in files}
         rows, ranges = self._read(lines, loaded_at)
         reached("records parsed")
         try:
@@ -95,6 +97,8 @@ class BatchLoader:
             if rows is not None and ranges:
                 with writing_events(self.warehouse):
                     self._append_new(rows, ranges, lines, writer, batch_id, etl)
+            if rows is not None:
+                self._keep_newest(rows, ranges, lines, etl)
             if rows is not None and any(line.counts["quarantined"] for line in lines.values()):
                 writer.append(_quarantined(rows, lines).withColumns(etl), QUARANTINE)
                 reached("quarantine committed")
@@ -108,7 +112,7 @@ class BatchLoader:
         self.is_first = False
         total: Counter[str] = sum((line.counts for line in lines.values()), Counter())
         return BatchReport(
-            provider=self.provider,
+            provider=self.provider.name,
             batch=number,
             files=len(lines),
             records=total["records"],
@@ -131,6 +135,8 @@ class BatchLoader:
         for line in lines.values():
             if line.file.is_hidden:
                 line.status, line.reason = FileStatus.SKIPPED, "hidden: the name begins with . or _"
+            elif line.data_set is None:
+                line.status, line.reason = FileStatus.SKIPPED, f"no name of a {self.provider.name} file"
             elif line.file.length == 0:
                 line.status, line.reason = FileStatus.EMPTY, "no byte in it"
             elif _looks_odd(line.file.uri):
@@ -181,7 +187,7 @@ class BatchLoader:
             read = read_files(open_binary, int(self.settings.max_record_bytes))
             parts.append(uris.mapInArrow(read, ODD_LINES).withColumn("value", F.col("value").cast("string")))
         lines = reduce(DataFrame.unionByName, parts)
-        return self.parse(lines, limits).localCheckpoint(eager=False)
+        return self.provider.parser(self.settings)(lines, limits).localCheckpoint(eager=False)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -218,6 +224,17 @@ class BatchLoader:
         writer.append(new.withColumns(etl), EVENTS)
         reached("events committed")
 
+    def _keep_newest(
+        self, rows: DataFrame, ranges: list[DayRange], lines: dict[str, Line], etl: dict[str, Any]
+    ) -> None:
+        """Bring the provider's tables of newest versions up to date; the same versions again change nothing."""
+        filled = {line.data_set for line in lines.values() if line.data_set and line.counts["accepted"]}
+        for contract in {table.name: table for name, table in self.provider.states.items() if name in filled}.values():
+            versions = rows.where(F.col(contract.name).isNotNull()).select(f"{contract.name}.*").withColumns(etl)
+            days = [r.day for r in ranges] if contract.partitioned_by else []
+            tables.upsert(self.spark, self.warehouse, newest(versions, contract), contract, days)
+            reached(f"{contract.name} committed")
+
     def _count_own_rows(self, lines: dict[str, Line], batch_id: str) -> None:
         """Of a batch that runs again: what was committed of files that have gone since."""
         gone = [u for u, line in lines.items() if line.reason and line.reason.startswith("gone")]
@@ -236,8 +253,8 @@ class BatchLoader:
             c = line.counts
             return {
                 "filename": line.file.uri,
-                "provider": self.provider,
-                "data_set": None,
+                "provider": self.provider.name,
+                "data_set": line.data_set or None,
                 "modified_at": line.file.modified_micros,
                 "length_bytes": line.file.length,
                 "records": c["records"],
@@ -291,7 +308,7 @@ def _count(rows: DataFrame) -> list[Row]:
     return (
         rows.groupBy("filename", "block", "outcome", "event_date", "odd", "failure", cut_off.alias("cut_off"))
         .agg(
-            F.count(F.lit(1)).alias("records"),
+            F.count(F.lit(1)).alias("rows"),
             F.min("place").alias("start"),
             F.min("event_time").alias("first"),
             F.max("event_time").alias("last"),
@@ -310,15 +327,16 @@ def _take_counts(counted: list[Row], lines: dict[str, Line]) -> list[DayRange]:
         if r.failure is not None:
             line.status, line.reason = FileStatus.NOT_READABLE, r.failure
             continue
-        line.counts["records"] += r.records
-        line.counts[r.outcome] += r.records
+        if r.outcome is not None:  # else one more event of a record counted before
+            line.counts["records"] += r.rows
+            line.counts[r.outcome] += r.rows
         block = (r.filename, r.block)
-        sizes[block] += r.records
+        sizes[block] += r.rows
         starts[block] = min(starts.get(block, r.start), r.start)
         if r.cut_off:
             line.status, line.reason = FileStatus.CUT_OFF, "breaks while it is read"
         if r.event_date is not None:
-            line.counts["events"] += r.records
+            line.counts["events"] += r.rows
             seen = days.get(r.event_date, DayRange(r.event_date, r.first, r.last))
             days[r.event_date] = DayRange(r.event_date, min(seen.first, r.first), max(seen.last, r.last))
     before: Counter[str] = Counter()

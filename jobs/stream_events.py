@@ -18,18 +18,17 @@ from pyspark.sql.streaming.query import StreamingQuery
 from conf.errors import ConfigurationError, PipelineError
 from conf.settings import Settings
 from jobs import tables
-from jobs.batches import BatchLoader, BatchReport, Parser
+from jobs.batches import BatchLoader, BatchReport
 from jobs.found_files import FoundFiles
 from jobs.locks import only_loader
 from jobs.progress import say, tell
+from jobs.providers import PROVIDERS, Provider
 from jobs.session import build_session
 from jobs.storage import local_path
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
-from transforms import ses
 
-PARSERS: dict[str, Parser] = {"ses": ses.to_events}
 _POLL_SECONDS = 0.1
 
 
@@ -47,12 +46,12 @@ class Stop:
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.released = threading.Event()
-        self.at_gate = False
+        self.at_gate: set[str] = set()
 
-    def gate(self) -> None:
-        """Called where a batch begins; returns only if it may."""
+    def gate(self, provider: str) -> None:
+        """Called where a provider's batch begins; returns only if it may."""
         if self.asked.is_set():
-            self.at_gate = True
+            self.at_gate.add(provider)
             self.released.wait()
             raise InterruptedError("stopped before the batch began")
 
@@ -83,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--available-now", action="store_true", help="load what is there now, then exit 0 (default: run on)"
     )
     parser.add_argument(
-        "--provider", choices=[*PARSERS, "all"], default="all", help="whose files to load (default: all)"
+        "--provider", choices=[*PROVIDERS, "all"], default="all", help="whose files to load (default: all)"
     )
 
 
@@ -105,7 +104,7 @@ def load(
     """Run the job; the reports of its batches. With `spark` the session given is used, and left running."""
     stop = stop or Stop()
     source, warehouse = local_path(settings.input), local_path(settings.warehouse)
-    providers = _present(source, list(PARSERS) if provider == "all" else [provider])
+    providers = _present(source, list(PROVIDERS) if provider == "all" else [provider])
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -116,10 +115,14 @@ def load(
         session = spark or build_session(settings, "stream_events")
         if spark is None:
             held.callback(session.stop)
-        for contract in (EVENTS, QUARANTINE, FILES):
+        states = {table.name: table for name in providers for table in PROVIDERS[name].states.values()}
+        for contract in (EVENTS, QUARANTINE, FILES, *states.values()):
             tables.create(session, warehouse, contract)
-        running = [held.enter_context(_started(session, settings, name, available_now, stop)) for name in providers]
-        _wait(running, stop)
+        session.dataSource.register(FoundFiles)
+        running = [
+            held.enter_context(_started(session, settings, PROVIDERS[name], available_now, stop)) for name in providers
+        ]
+        _wait(running, stop, ends_with_first_failure=not available_now)
         return [report for one in running for report in one.reports]
 
 
@@ -137,16 +140,16 @@ def _present(source: Path, providers: list[str]) -> list[str]:
 
 @contextmanager
 def _started(
-    spark: SparkSession, settings: Settings, provider: str, available_now: bool, stop: Stop
+    spark: SparkSession, settings: Settings, provider: Provider, available_now: bool, stop: Stop
 ) -> Iterator[Running]:
     warehouse = local_path(settings.warehouse)
-    checkpoint = local_path(settings.checkpoints_uri) / provider
+    checkpoint = local_path(settings.checkpoints_uri) / provider.name
     reports: list[BatchReport] = []
     loader: BatchLoader | None = None
 
     def load_batch(batch: DataFrame, number: int) -> None:
         nonlocal loader
-        stop.gate()
+        stop.gate(provider.name)
         if loader is None:
             loader = BatchLoader(
                 spark=batch.sparkSession,
@@ -154,7 +157,6 @@ def _started(
                 warehouse=warehouse,
                 provider=provider,
                 checkpoint_id=_checkpoint_id(checkpoint),
-                parse=PARSERS[provider],
             )
         found = batch.collect()
         if found:
@@ -163,18 +165,17 @@ def _started(
             tell(report, settings.progress)
 
     with tempfile.NamedTemporaryFile(prefix="seen-") as seen:
-        seen.write(_seen(spark, warehouse, provider))
+        seen.write(_seen(spark, warehouse, provider.name))
         seen.flush()
-        spark.dataSource.register(FoundFiles)
         stream = (
             spark.readStream.format("found_files")
-            .option("root", str(local_path(settings.input) / provider))
+            .option("root", str(local_path(settings.input) / provider.name))
             .option("seen", seen.name)
             .option("max_files", str(settings.max_files_per_batch))
             .option("max_bytes", str(int(settings.max_bytes_per_batch)))
             .load()
         )
-        writer = stream.writeStream.foreachBatch(load_batch).queryName(provider)
+        writer = stream.writeStream.foreachBatch(load_batch).queryName(provider.name)
         writer = writer.option("checkpointLocation", str(checkpoint))
         if available_now:
             writer = writer.trigger(availableNow=True)
@@ -182,7 +183,7 @@ def _started(
             writer = writer.trigger(processingTime=f"{int(settings.trigger_interval_seconds * 1000)} milliseconds")
         query = writer.start()
         try:
-            yield Running(provider, query, reports)
+            yield Running(provider.name, query, reports)
         finally:
             stop.released.set()
             query.stop()
@@ -202,17 +203,33 @@ def _checkpoint_id(checkpoint: Path) -> str:
     return str(json.loads((checkpoint / "metadata").read_text())["id"])
 
 
-def _wait(running: list[Running], stop: Stop) -> None:
-    """Until all queries have ended, or a stop was asked for and no batch is at work."""
-    while any(one.query.isActive for one in running):
-        idle = all(not one.query.status["isTriggerActive"] for one in running)
-        if stop.asked.is_set() and (idle or stop.at_gate):
-            say("Stopped as asked; the next start goes on from here.")
-            return
+def _wait(running: list[Running], stop: Stop, *, ends_with_first_failure: bool) -> None:
+    """Until all queries have ended, or a stop was asked for and no batch is at work.
+
+    A failure of one query leaves the others alone: what is there now they drain; a job that runs on ends as soon as
+    they have finished the batch at hand, so that whoever supervises it learns of the failure.
+    """
+    failed: dict[str, str] = {}
+    while active := [one for one in running if one.query.isActive]:
+        for name, words in _failures(running).items() - failed.items():
+            failed[name] = words
+            say(f"{words} The other queries finish {'their batch' if ends_with_first_failure else 'what is there'}.")
+            if ends_with_first_failure:
+                stop.asked.set()
+        at_rest = all(not one.query.status["isTriggerActive"] or one.provider in stop.at_gate for one in active)
+        if stop.asked.is_set() and at_rest:
+            break
         time.sleep(_POLL_SECONDS)
-    for one in running:
-        if problem := one.query.exception():
-            raise QueryFailedError(f"The query `{one.provider}` failed: {_cause(str(problem))}")
+    if failed := _failures(running):
+        raise QueryFailedError("\n".join(failed.values()))
+    if active:
+        say("Stopped as asked; the next start goes on from here.")
+
+
+def _failures(running: list[Running]) -> dict[str, str]:
+    """Of each query that failed, why."""
+    problems = {one.provider: one.query.exception() for one in running if not one.query.isActive}
+    return {name: f"The query `{name}` failed: {_cause(str(e))}" for name, e in problems.items() if e}
 
 
 def _cause(text: str) -> str:

@@ -1,8 +1,11 @@
 """The Delta tables of a warehouse: made from their contracts, appended to once per batch."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from datetime import date
+from functools import cache, reduce
+from operator import and_
 from pathlib import Path
 
 from delta.tables import DeltaTable
@@ -12,6 +15,7 @@ from pyspark.sql.types import StructType
 
 from conf.errors import PipelineError
 from schemas.contract import TableContract, missing_columns
+from transforms.states import is_newer
 
 
 class ContractError(PipelineError):
@@ -83,3 +87,23 @@ class Writer:
             .option("txnVersion", str(self.batch))
             .save(uri(self.warehouse, contract))
         )
+
+
+def upsert(
+    spark: SparkSession, warehouse: Path, versions: DataFrame, contract: TableContract, days: Sequence[date]
+) -> None:
+    """Merge one version per key into a table of newest versions, in one commit.
+
+    Of a table partitioned by day only the partitions of `days` are read, given as literals: they must hold every
+    version's day. Merging the same versions again changes nothing.
+    """
+    same = [F.col(f"new.{name}") == F.col(f"known.{name}") for name in contract.key]
+    near = [F.col(f"known.{name}").isin(list(days)) for name in contract.partitioned_by]
+    (
+        DeltaTable.forPath(spark, uri(warehouse, contract))
+        .alias("known")
+        .merge(shaped_as(versions, contract).alias("new"), reduce(and_, [*near, *same]))
+        .whenMatchedUpdateAll(is_newer("new", "known"))
+        .whenNotMatchedInsertAll()
+        .execute()
+    )

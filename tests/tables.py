@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
 
-from jobs.generator import Truth
+from jobs.generator import FileTruth, QuarantineTruth, SailthruTruth, Truth
 from schemas.contract import Role, TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
+from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
 
+STATE_TABLES = (SAILTHRU_MESSAGES, BLASTS, PROFILES)
 LOAD_COLUMNS = ("etl_time", "batch_id")
 
 
@@ -32,8 +35,9 @@ def content(warehouse: Path, contract: TableContract, *roles: Role) -> Counter[s
 
 
 def everything(warehouse: Path) -> dict[str, Counter[str]]:
-    """The content of every table, load times and batch ids aside."""
-    return {contract.name: content(warehouse, contract) for contract in (EVENTS, QUARANTINE, FILES)}
+    """The content of every table that is there, load times and batch ids aside."""
+    tables = (EVENTS, QUARANTINE, FILES, *STATE_TABLES)
+    return {table.name: content(warehouse, table) for table in tables if (warehouse / table.name).exists()}
 
 
 def micros(at: datetime | None) -> int | None:
@@ -44,20 +48,73 @@ def micros(at: datetime | None) -> int | None:
 def assert_is_truth(warehouse: Path, source: Path, truth: Truth) -> None:
     """Every event, every ledger line and every quarantined record is as the generator knows it must be."""
     assert_events_are_truth(warehouse, truth)
+    assert_files_are_truth(warehouse, source, truth.files, truth.quarantine)
+
+
+def assert_files_are_truth(
+    warehouse: Path, source: Path, files: Iterable[FileTruth], quarantine: Iterable[QuarantineTruth]
+) -> None:
+    """Ledger and quarantine are as the generator of the files below `source` knows they must be."""
     prefix = f"file://{source}/"
     ledger = {row["filename"].removeprefix(prefix): row for row in rows_of(warehouse, FILES)}
     counts = ("records", "accepted", "quarantined", "control", "events", "status")
     found = {name: tuple(row[c] for c in counts) for name, row in ledger.items()}
-    expected = {f.filename: tuple(getattr(f, c) for c in counts) for f in truth.files}
+    expected = {f.filename: tuple(getattr(f, c) for c in counts) for f in files}
     differing = {n: (found.get(n), expected.get(n)) for n in found | expected if found.get(n) != expected.get(n)}
     assert not differing, f"found, expected: {differing}"
     rows = rows_of(warehouse, QUARANTINE)
     assert Counter((r["filename"].removeprefix(prefix), r["reason"]) for r in rows) == Counter(
-        (q.filename, q.reason) for q in truth.quarantine
+        (q.filename, q.reason) for q in quarantine
     )
-    stated = {(q.filename, q.sha256, q.length) for q in truth.quarantine if q.sha256}
+    stated = {(q.filename, q.sha256, q.length) for q in quarantine if q.sha256}
     assert stated <= {(r["filename"].removeprefix(prefix), r["record_sha256"], r["record_length"]) for r in rows}
     assert_balanced(warehouse)
+
+
+def assert_is_sailthru_truth(warehouse: Path, truth: SailthruTruth) -> None:
+    """Events and state tables hold what the generator knows they must, each once."""
+    columns = ("event_class", "account", "message_id", "profile_id", "campaign", "link")
+    times = ("event_time", "completion_time", "timestamp")
+    same_bag(
+        [
+            (*(row[c] for c in columns), *(micros(row[c]) for c in times))
+            for row in rows_of(warehouse, EVENTS, (*columns, *times, "provider"))
+            if row["provider"] == "sailthru"
+        ],
+        [(*(getattr(e, c) for c in columns), *(getattr(e, c) for c in times)) for e in truth.events],
+    )
+    for contract, rows in zip(STATE_TABLES, (truth.messages, truth.blasts, truth.profiles), strict=True):
+        names = list(rows[0]) if rows else []
+        same_bag(
+            [tuple(plain(row[name]) for name in names) for row in rows_of(warehouse, contract)],
+            [tuple(plain(row[name], name) for name in names) for row in rows],
+        )
+
+
+def plain(value: Any, name: str = "") -> Any:
+    """A value of a table or of the truth in the one form in which both are compared."""
+    match value:
+        case datetime():
+            return micros(value)
+        case date():
+            return value.isoformat()
+        case Decimal():
+            return f"{value:.2f}"
+        case list() | tuple():
+            return tuple(plain(v) for v in value)
+        case dict():  # a struct; of one field its value
+            fields = tuple(map(plain, value.values()))
+            return fields if len(fields) > 1 else fields[0]
+        case str() if name == "message_revenue":
+            return f"{Decimal(value):.2f}"
+    return value
+
+
+def same_bag(found: list[Any], expected: list[Any]) -> None:
+    """Both hold the same rows, each as often."""
+    lacking, surplus = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
+    assert not lacking, f"{lacking.total()} lacking, {surplus.total()} surplus: {list(lacking)[:2]} {list(surplus)[:2]}"
+    assert not surplus, f"{surplus.total()} surplus: {list(surplus)[:3]}"
 
 
 def assert_events_are_truth(warehouse: Path, truth: Truth) -> None:
@@ -76,7 +133,7 @@ def assert_events_are_truth(warehouse: Path, truth: Truth) -> None:
         "ip_address",
         "user_agent",
     )
-    found = Counter(
+    found = [
         (
             *(row[c] for c in same),
             row["feedback_id"],
@@ -85,8 +142,8 @@ def assert_events_are_truth(warehouse: Path, truth: Truth) -> None:
             texts(row["destination"]),
         )
         for row in rows_of(warehouse, EVENTS)
-    )
-    expected = Counter(
+    ]
+    expected = [
         (
             *(getattr(e, c) for c in same),
             e.feedback_id,
@@ -97,10 +154,8 @@ def assert_events_are_truth(warehouse: Path, truth: Truth) -> None:
             e.destination,
         )
         for e in truth.events
-    )
-    lacking, surplus = expected - found, found - expected
-    assert not lacking, f"{lacking.total()} lacking, {surplus.total()} surplus: {list(lacking)[:2]} {list(surplus)[:2]}"
-    assert not surplus, f"{surplus.total()} surplus: {list(surplus)[:3]}"
+    ]
+    same_bag(found, expected)
 
 
 def assert_balanced(warehouse: Path) -> None:

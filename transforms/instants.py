@@ -8,6 +8,8 @@ _ISO = (
     r"\s*(Z|[+-][0-9]{2}:?[0-9]{2})?\s*$"
 )
 _EPOCH = r"^-?[0-9](?:[0-9]{7,13}([.][0-9]{1,9})?|[.][0-9]{1,20}E(?:9|1[0-2]))$"
+_NO_ZONE = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?\s*$"
+_DIGITS = r"^-?[0-9]{1,15}$"
 _FIRST_MILLISECOND_VALUE = 100_000_000_000
 """Epoch values from here on are milliseconds: as seconds they would lie after the year 5000."""
 
@@ -28,3 +30,19 @@ def instant(text: Column) -> Column:
         F.endswith(text, F.lit("Z")) & F.length(text).between(20, 27) & (F.substring(text, 11, 1) == "T")
     )  # spares most times the patterns
     return F.when(is_usual, text.try_cast("timestamp")).when(text.rlike(_ISO), iso).when(text.rlike(_EPOCH), epoch)
+
+
+def local_instant(text: Column, zone: str) -> Column:
+    """The instant of a wall clock in `zone` (IANA name); NULL if `text` states none. Never an error.
+
+    Read are `YYYY-MM-DDTHH:MM`, with or without seconds and a fraction. A text with a zone of its own keeps it. An
+    hour that comes twice, when clocks go back, means its first coming; one that does not exist is moved on by what
+    the clocks skip (02:30 is 03:30).
+    """
+    return F.when(text.rlike(_NO_ZONE), F.to_utc_timestamp(instant(text), zone)).otherwise(instant(text))
+
+
+def milliseconds_or_text(text: Column) -> Column:
+    """The instant of a MongoDB `$date` as text: milliseconds since 1970, or ISO 8601; NULL if it states none."""
+    micros = F.try_multiply(text.try_cast("long"), F.lit(1000))
+    return F.when(text.rlike(_DIGITS), F.timestamp_micros(micros)).otherwise(instant(text))

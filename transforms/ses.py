@@ -4,8 +4,6 @@ The format is defined by the Amazon SES developer guide: "Contents of event data
 and its pages on SNS notifications and EventBridge events.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 
 from pyspark.sql import Column, DataFrame
@@ -16,17 +14,27 @@ from transforms.identity import as_text, content_key, recipients_key
 from transforms.instants import instant
 from transforms.json_text import (
     STRICT_JSON,
-    fenced_object,
-    is_one_value,
     let,
     one_object,
-    only_object,
     pieces,
     value_of_key,
 )
-from transforms.records import filename_of, starts_foreign, without_line_end
-
-ACCEPTED, QUARANTINED, CONTROL = "accepted", "quarantined", "control"
+from transforms.records import (
+    CARRIED,
+    CONTROL,
+    Case,
+    Limits,
+    RecordForm,
+    bucket_of,
+    filename_of,
+    first_problem,
+    judged,
+    parsed_each,
+    raw_record,
+    record_steps,
+    unreadable,
+    verdict,
+)
 
 _BODY_OF_CLASS = {
     "send": "send",
@@ -82,15 +90,6 @@ _ROUNDED = r'[:\[,](?:-?(?:[0-9.]+[eE]|(?=[0-9]*[.])[0-9.]{17,})|"-?Infinity")'
 """Numbers in a variant's JSON text that may not be those that came."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a record may be: settings, and the time of loading."""
-
-    max_record_bytes: int
-    earliest: datetime
-    latest: datetime
-
-
 def _parsed(text: Column) -> Column:
     return one_object(text, RECORD)
 
@@ -110,7 +109,7 @@ def _content(record: Column) -> Column:
 
 def _layer(text: Column, record: Column, detail_type: Column, account: Column) -> Column:
     return F.struct(
-        text.alias("text"), record.alias("record"), detail_type.alias("detail_type"), account.alias("account")
+        text.alias("text"), detail_type.alias("detail_type"), account.alias("account"), record.alias("record")
     )
 
 
@@ -137,14 +136,6 @@ def _unwrapped(record: Column) -> Column:
     )
 
 
-def _raw_record(raw: Column, record: Column) -> Column:
-    return F.struct(raw.alias("raw"), record.alias("record"))
-
-
-def _parsed_each(texts: Column) -> Column:
-    return F.transform(texts, lambda text: _raw_record(text, _parsed(text)))
-
-
 def _elements(entry: Column) -> Column:
     """The elements of a `Records` dump (Lambda, SQS), each a record of its own; NULL for anything else."""
     is_dump = entry["record"]["mail"].isNull() & F.startswith(entry["record"]["Records"], F.lit("["))
@@ -153,10 +144,12 @@ def _elements(entry: Column) -> Column:
 
 def _entries(line: Column, record: Column) -> Column:
     """The records of a line, in order, unwrapped; `record` is the line itself if it is one object."""
-    found = F.when(record.isNotNull(), F.array(_raw_record(line, record))).otherwise(_parsed_each(pieces(line)))
+    found = F.when(record.isNotNull(), F.array(raw_record(line, record))).otherwise(parsed_each(pieces(line), _parsed))
     single = F.transform(
         found,
-        lambda entry: let(_elements(entry), lambda e: F.when(F.size(e) > 0, _parsed_each(e)).otherwise(F.array(entry))),
+        lambda entry: let(
+            _elements(entry), lambda e: F.when(F.size(e) > 0, parsed_each(e, _parsed)).otherwise(F.array(entry))
+        ),
     )
     return F.transform(
         F.flatten(single),
@@ -164,49 +157,12 @@ def _entries(line: Column, record: Column) -> Column:
     )
 
 
-_CARRIED = ("path", "block", "full_length", "full_sha256", "cut_off", "failure")
-
-
-def _record_steps(limits: Limits) -> list[list[Column]]:
-    """RAW_LINES to one row per record: where it stands, and the innermost record, parsed once.
-
-    `place` orders the records of a batch and is unique in it; it is no position in the file yet.
-    """
-    line, odd, record, entry = F.col("line"), F.col("odd"), F.col("record"), F.col("entry")
-    is_whole = F.col("failure").isNull() & ~F.col("cut_off") & F.col("full_length").isNull()
-    is_odd = is_whole & ((F.octet_length("value") > limits.max_record_bytes) | starts_foreign(F.col("value")))
-    is_read = is_whole & ~odd
-    # Most lines are one event: they pass no look into wrappers or pieces, and the parse is not copied.
-    is_single = record["mail"].isNotNull() | ~is_read
-    layer = f"text:string,record:struct<fence:string,{RECORD}>,detail_type:string,account:string"
-    itself = F.array(F.lit(None).cast(f"struct<raw:string,layer:struct<{layer}>>"))
-    carried = [F.col(name) for name in _CARRIED]
-    return [
-        [
-            *carried,
-            F.when(F.col("cut_off"), F.col("value")).otherwise(without_line_end(F.col("value"))).alias("line"),
-            is_odd.alias("odd"),
-        ],
-        [*carried, odd, line, F.when(is_read, fenced_object(line, RECORD)).alias("parsed")],
-        [*carried, odd, line, only_object(F.col("parsed")).alias("record")],
-        [*carried, odd, line, record, is_single.alias("is_single")],
-        [
-            *carried,
-            odd,
-            line,
-            record,
-            F.col("is_single"),
-            F.explode(F.when(F.col("is_single"), itself).when(line != "", _entries(line, record))).alias("entry"),
-        ],
-        [
-            *carried,
-            odd,
-            F.monotonically_increasing_id().alias("place"),
-            F.when(F.col("is_single"), line).otherwise(entry["raw"]).alias("raw"),
-            F.when(F.col("is_single"), record).otherwise(entry["layer"]["record"]).alias("record"),
-            *[entry["layer"][name].alias(name) for name in ("text", "detail_type", "account")],
-        ],
-    ]
+_FORM = RecordForm(
+    schema=RECORD,
+    extras=("text", "detail_type", "account"),
+    is_plain=lambda record: record["mail"].isNotNull(),
+    entries=_entries,
+)
 
 
 def _looked_up(table: dict[str, str], name: Column) -> Column:
@@ -330,16 +286,10 @@ def _problem(limits: Limits) -> Column:
     in_range = F.coalesce(own_time.between(earliest, latest), F.lit(True)) & F.coalesce(
         accepted_at.between(earliest, latest), F.lit(True)
     )
-    is_too_large = F.col("full_length").isNotNull() | F.col("odd")
-    is_object = F.startswith(text, F.lit("{"))
     no_id = F.coalesce(F.trim(mail["messageId"]), F.lit("")) == ""
     stated = F.concat(F.lit("stated: "), F.left(F.concat_ws(", ", event_stated, accepted_stated), F.lit(200)))
-    cases: list[tuple[Column, Reason, Column]] = [
-        (F.col("cut_off"), Reason.CUT_OFF, F.lit("the file breaks here")),
-        (is_too_large, Reason.TOO_LARGE, F.lit(f"longer than max_record_bytes={limits.max_record_bytes}")),
-        (~F.is_valid_utf8("raw"), Reason.NOT_JSON, F.lit("not valid UTF-8")),
-        (~F.col("is_parsed") & ~is_object & is_one_value(text), Reason.NOT_AN_OBJECT, F.lit(None)),
-        (~F.col("is_parsed"), Reason.NOT_JSON, F.when(F.col("text").isNotNull(), F.lit("the content of its wrapper"))),
+    cases: list[Case] = [
+        *unreadable(text, F.when(F.col("text").isNotNull(), F.lit("the content of its wrapper")), limits),
         (F.col("is_received"), Reason.UNKNOWN_SHAPE, F.lit("a notification of received mail")),
         (mail.isNull(), Reason.UNKNOWN_SHAPE, F.lit("no `mail` object, and no known wrapper")),
         (F.col("event_class").isNull(), Reason.UNKNOWN_SHAPE, F.lit("no type of event stated")),
@@ -348,11 +298,7 @@ def _problem(limits: Limits) -> Column:
         (is_none, Reason.BAD_TIME, stated),
         (~in_range, Reason.TIME_OUT_OF_RANGE, stated),
     ]
-    problem = F.lit(None).cast("struct<reason:string,detail:string>")
-    for condition, name, words in reversed(cases):
-        found = F.struct(F.lit(name.value).alias("reason"), words.cast("string").alias("detail"))
-        problem = F.when(condition, found).otherwise(problem)
-    return problem
+    return first_problem(cases)
 
 
 def _is_control() -> Column:
@@ -386,9 +332,9 @@ def _steps(limits: Limits) -> list[list[Column]]:
     What several columns of a step read stands in a step before: Spark computes it there once.
     """
     everything, record = F.col("*"), F.col("record")
-    carried = [F.col(name) for name in (*_CARRIED, "odd", "place", "raw", "text", "detail_type", "account")]
+    carried = [F.col(name) for name in (*CARRIED, "odd", "place", "raw", "text", "detail_type", "account")]
     return [
-        *_record_steps(limits),
+        *record_steps(_FORM, limits.max_record_bytes),
         [everything, _event_class().alias("event_class")],
         [
             *carried,
@@ -449,21 +395,7 @@ def _columns(limits: Limits) -> list[Column]:
     is_complaint = F.col("event_class") == "complaint"
 
     return [
-        F.col("filename"),
-        F.col("block"),
-        F.col("place"),
-        F.col("odd"),
-        F.col("failure"),
-        F.when(F.col("is_control"), F.lit(CONTROL))
-        .otherwise(F.when(is_bad, F.lit(QUARANTINED)).otherwise(F.lit(ACCEPTED)))
-        .alias("outcome"),
-        F.col("problem.reason").alias("reason"),
-        F.col("problem.detail").alias("detail"),
-        F.when(is_bad, F.left("raw", F.lit(limits.max_record_bytes)).cast("binary")).alias("record"),
-        F.when(is_bad, F.coalesce(F.col("full_length"), F.octet_length("raw").cast("long"))).alias("record_length"),
-        F.when(is_bad, F.coalesce(F.col("full_sha256"), F.sha2(F.col("raw").cast("binary"), 256))).alias(
-            "record_sha256"
-        ),
+        *verdict(limits, F.when(F.col("is_control"), F.lit(CONTROL)).otherwise(judged())),
         F.col("event_class").alias("event_class"),
         F.when(is_event, F.col("timestamp")).alias("timestamp"),
         mail["source"].alias("source"),
@@ -482,9 +414,7 @@ def _columns(limits: Limits) -> list[Column]:
         ),
         F.col("event_recipients").alias("event_recipients"),
         F.col("event_data").alias("event_data"),
-        F.when(F.startswith("filename", F.lit("s3")), F.regexp_extract("filename", "^s3[an]?://([^/]+)/", 1))
-        .otherwise(F.lit(""))
-        .alias("bucket"),
+        bucket_of(F.col("filename")).alias("bucket"),
         F.when(is_event, F.col("own_time")).alias("completion_time"),
         F.when(is_event, event_id).alias("event_id"),
         F.when(is_event, F.to_date("event_time")).alias("event_date"),

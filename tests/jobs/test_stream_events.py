@@ -20,7 +20,7 @@ from jobs import batches, tables
 from jobs.batches import read_text
 from jobs.generator import Forms, generate_ses, write_sample
 from jobs.locks import only_loader
-from jobs.stream_events import PARSERS, load
+from jobs.stream_events import load
 from schemas.contract import Role
 from schemas.events import EVENTS
 from schemas.files import FILES
@@ -28,8 +28,8 @@ from schemas.quarantine import QUARANTINE
 from tests.conftest import settings_for
 from tests.tables import assert_balanced, assert_is_truth, content, everything, rows_of
 from transforms.events import repeated
-from transforms.records import raw_lines
-from transforms.ses import Limits
+from transforms.records import Limits, raw_lines
+from transforms.ses import to_events
 
 SETTLED = (Role.IDENTITY, Role.SETTLED)
 
@@ -238,7 +238,7 @@ def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(spark: S
         earliest=datetime(2000, 1, 1, tzinfo=UTC),
         latest=datetime(2030, 1, 1, tzinfo=UTC),
     )
-    rows = PARSERS["ses"](raw_lines(read_text(spark, [f"file://{tmp_path}/a.json"])[0]), limits)
+    rows = to_events(raw_lines(read_text(spark, [f"file://{tmp_path}/a.json"])[0]), limits)
     plan = rows._jdf.queryExecution().executedPlan().toString()
     assert "Python" not in plan
     # The line, a piece of a line, the list of a Records dump and an element of it, the content of a wrapper, a line

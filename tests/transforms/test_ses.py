@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from transforms.identity import content_key
-from transforms.records import RAW_LINES
-from transforms.ses import Limits, to_events
+from transforms.records import RAW_LINES, Limits
+from transforms.ses import to_events
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "fixtures" / "ses.jsonl").read_text().splitlines()]
 LIMITS = Limits(

@@ -1,0 +1,45 @@
+"""Who sends event files: how each one's records are read, and which tables they fill beside `events`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame
+
+from conf.settings import Settings
+from schemas.contract import TableContract
+from schemas.sailthru import STATES
+from transforms import sailthru, ses
+from transforms.records import Limits
+
+Parser = Callable[[DataFrame, Limits], DataFrame]
+
+
+def _one_data_set(_: str) -> str:
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """One sender of event files: a folder below the input, and a streaming query of its own."""
+
+    name: str
+    parser: Callable[[Settings], Parser]
+    """Gives the parser of the provider's files, which turns RAW_LINES into rows of events."""
+    data_set_of: Callable[[str], str | None] = _one_data_set
+    """The data set of a file by its name: empty if the provider has but one, None if it is none of the provider's."""
+    states: Mapping[str, TableContract] = field(default_factory=dict)
+    """Of each data set that has one the table of newest versions; rows hold a version in a column of its name."""
+
+
+def _sailthru_parser(settings: Settings) -> Parser:
+    account = sailthru.Account(client_id=settings.sailthru.client_id, time_zone=settings.sailthru.time_zone)
+    return lambda lines, limits: sailthru.to_events(lines, limits, account)
+
+
+PROVIDERS = {
+    provider.name: provider
+    for provider in (
+        Provider(name="ses", parser=lambda _: ses.to_events),
+        Provider(name="sailthru", parser=_sailthru_parser, data_set_of=sailthru.data_set_of, states=STATES),
+    )
+}
