@@ -12,7 +12,7 @@ from conf.settings import load_settings
 JOBS = {
     "stream_events": "load new event files into the tables, once each, for good or --available-now",
     "demo": "load the sample in input/ and show what came of it",
-    "generate": "write made-up SES event files of any number and shape, with the truth of what must come out",
+    "generate": "write made-up SES and Sailthru files of any number, with the truth of what must come out",
 }
 
 

@@ -1,6 +1,9 @@
 """`demo`: the sample in `input/` through the stream, and what a person wants to see of it."""
 
 import argparse
+from collections import Counter
+from datetime import date
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,6 +19,7 @@ from jobs.stream_events import Stop, load
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
+from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +48,7 @@ def show(spark: SparkSession, settings: Settings) -> None:
     events, quarantine, ledger = (tables.read(spark, warehouse, c) for c in (EVENTS, QUARANTINE, FILES))
     _events_by_day(console, events)
     _ledger(console, ledger)
+    _states(console, spark, warehouse)
     _quarantine(console, quarantine)
     path = warehouse / "events"
     console.print("\nThe tables are Delta tables in", f"[bold]{warehouse}[/]", soft_wrap=True)
@@ -57,22 +62,27 @@ def show(spark: SparkSession, settings: Settings) -> None:
 
 
 def _events_by_day(console: Console, events: DataFrame) -> None:
-    counted = events.groupBy("event_class", "event_date").count().collect()
-    days = sorted({row.event_date for row in counted})
+    counted = events.groupBy("provider", "event_class", "event_date").count().collect()
+    for provider in sorted({row.provider for row in counted}, reverse=True):
+        by_class: dict[str, Counter[date]] = {}
+        for row in counted:
+            if row.provider == provider:
+                by_class.setdefault(row.event_class, Counter())[row.event_date] += row["count"]
+        console.print(_by_day(f"{provider}: events by class and day (UTC)", by_class))
+
+
+def _by_day(title: str, by_class: dict[str, Counter[date]]) -> Table:
+    days = sorted({day for by_day in by_class.values() for day in by_day})
     shown = days[-6:]
-    table = Table(title="Events by class and day (UTC)", title_justify="left")
-    table.add_column("class")
+    table = Table(title=title, title_justify="left")
+    table.add_column("class", no_wrap=True)
     for heading in [*(["before"] if len(days) > 6 else []), *(f"{day:%b %d}" for day in shown), "all"]:
         table.add_column(heading, justify="right")
-    by_class: dict[str, dict[object, int]] = {}
-    for row in counted:
-        by_class.setdefault(row.event_class, {})[row.event_date] = row["count"]
-    for name, by_day in sorted(by_class.items(), key=lambda item: -sum(item[1].values())):
-        total = sum(by_day.values())
-        recent = [by_day.get(day, 0) for day in shown]
-        before = [total - sum(recent)] if len(days) > 6 else []
-        table.add_row(name, *(f"{n:,}" if n else "·" for n in [*before, *recent]), f"{total:,}")
-    console.print(table)
+    for name, by_day in sorted(by_class.items(), key=lambda item: -item[1].total()):
+        recent = [by_day[day] for day in shown]
+        before = [by_day.total() - sum(recent)] if len(days) > 6 else []
+        table.add_row(name, *(f"{n:,}" if n else "·" for n in [*before, *recent]), f"{by_day.total():,}")
+    return table
 
 
 def _ledger(console: Console, ledger: DataFrame) -> None:
@@ -87,9 +97,24 @@ def _ledger(console: Console, ledger: DataFrame) -> None:
         f"\n        {sums.events:,} events = {sums.events_new:,} new + {sums.events_duplicate:,} duplicate",
         soft_wrap=True,
     )
+    for row in (
+        ledger.groupBy("provider")
+        .agg(F.count(F.lit(1)).alias("files"), F.sum("events_new").alias("new"))
+        .orderBy(F.desc("provider"))
+        .collect()
+    ):
+        console.print(f"        {row.provider}: {row.files:,} files, {row.new:,} new events")
     odd = ledger.where(F.col("status") != "ok").groupBy("status").count().orderBy("status").collect()
     if odd:
         console.print("        not ordinary: " + ", ".join(f"{row['count']} {row.status}" for row in odd))
+
+
+def _states(console: Console, spark: SparkSession, warehouse: Path) -> None:
+    """How many messages, campaigns and profiles of Sailthru are known, each in its newest version."""
+    present = [table for table in (SAILTHRU_MESSAGES, BLASTS, PROFILES) if (warehouse / table.name).exists()]
+    counts = [f"{tables.read(spark, warehouse, table).count():,} {table.name}" for table in present]
+    if counts:
+        console.print("Newest versions: " + ", ".join(counts))
 
 
 def _quarantine(console: Console, quarantine: DataFrame) -> None:

@@ -4,7 +4,7 @@ Nothing here uses the product's own transforms: the truth is what the generator 
 """
 
 from jobs.generator.forms import Forms
-from jobs.generator.sailthru import SailthruEventTruth, SailthruTruth, generate_sailthru
+from jobs.generator.sailthru import SailthruEventTruth, SailthruTruth, generate_sailthru, write_sailthru_truth
 from jobs.generator.sample import write_sample
 from jobs.generator.ses import generate_ses
 from jobs.generator.truth import EventTruth, FileTruth, QuarantineTruth, Truth, read_truth, write_truth
@@ -20,6 +20,7 @@ __all__ = [
     "generate_sailthru",
     "generate_ses",
     "read_truth",
+    "write_sailthru_truth",
     "write_sample",
     "write_truth",
 ]

@@ -1,9 +1,11 @@
 """The small committed sample under `input/`."""
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 from jobs.generator.forms import Forms
+from jobs.generator.sailthru import SailthruTruth, generate_sailthru
 from jobs.generator.ses import generate_ses
 from jobs.generator.truth import Truth
 
@@ -22,10 +24,15 @@ SAMPLE_FORMS = Forms(
 )
 
 
-def write_sample(input_dir: Path) -> Truth:
-    """Replace `input_dir/ses` by the made-up sample, and return what must come out of it.
+def write_sample(input_dir: Path) -> tuple[Truth, SailthruTruth]:
+    """Replace `ses` and `sailthru` in `input_dir` by the made-up sample, and return what must come out of each.
 
     Names are fit for any file system, and nothing depends on modification times, which git does not keep.
     """
-    shutil.rmtree(input_dir / "ses", ignore_errors=True)
-    return generate_ses(input_dir, events=300, seed=20251126, forms=SAMPLE_FORMS, days=2, events_per_file=30)
+    for provider in ("ses", "sailthru"):
+        shutil.rmtree(input_dir / provider, ignore_errors=True)
+    ses = generate_ses(input_dir, events=300, seed=20251126, forms=SAMPLE_FORMS, days=2, events_per_file=30)
+    sailthru = generate_sailthru(
+        input_dir, messages=150, seed=20251126, start=date(2025, 10, 20), days=3, update_days=3, profiles=45
+    )
+    return ses, sailthru

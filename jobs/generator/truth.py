@@ -4,7 +4,10 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(slots=True)
@@ -86,10 +89,9 @@ class Truth:
 def write_truth(truth: Truth, folder: Path) -> None:
     """Write events.jsonl, files.jsonl, quarantine.jsonl and forms.json to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_lines(folder / "events.jsonl", truth.events)
-    _write_lines(folder / "files.jsonl", truth.files)
-    _write_lines(folder / "quarantine.jsonl", truth.quarantine)
-    (folder / "forms.json").write_text(json.dumps(truth.forms, indent=1, sort_keys=True) + "\n", "utf-8")
+    for name in ("events", "files", "quarantine"):
+        write_lines(folder / f"{name}.jsonl", getattr(truth, name))
+    write_forms(folder, truth.forms)
 
 
 def read_truth(folder: Path) -> Truth:
@@ -102,7 +104,13 @@ def read_truth(folder: Path) -> Truth:
     )
 
 
-def _write_lines(path: Path, rows: Iterable[EventTruth | FileTruth | QuarantineTruth]) -> None:
+def write_forms(folder: Path, forms: dict[str, int]) -> None:
+    """Write how often each form was used to forms.json."""
+    (folder / "forms.json").write_text(json.dumps(forms, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def write_lines(path: Path, rows: Iterable["DataclassInstance"]) -> None:
+    """Write dataclasses as JSON lines."""
     with path.open("w", encoding="utf-8", newline="\n") as out:
         for row in rows:
             # `asdict` copies deeply, which is slow over millions of rows.

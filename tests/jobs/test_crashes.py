@@ -6,29 +6,37 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs.crash_points import VARIABLE
-from jobs.generator import Forms, generate_ses
-from tests.tables import assert_is_truth, everything
+from jobs.generator import Forms, generate_sailthru, generate_ses
+from tests.tables import STATE_TABLES, assert_is_sailthru_truth, assert_is_truth, everything
 
+STATES = {table.name for table in STATE_TABLES}
 PROJECT = Path(__file__).parents[2]
 STEPS = (
     "files listed",
     "records parsed",
     "duplicates found",
     "events committed",
+    "sailthru_messages committed",
+    "blasts committed",
+    "profiles committed",
     "quarantine committed",
     "ledger committed",
 )
 
 
-def start(folder: Path, warehouse: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
+def start(
+    folder: Path, warehouse: str, *options: str, provider: str = "ses", files: int = 2, kill_at: str = ""
+) -> subprocess.Popen[str]:
     """The job as `./spark-submit.sh` starts it, in a process group of its own."""
-    command = [sys.executable, "-P", "-m", "jobs", "stream_events", "--provider", "ses", *options]
+    command = [sys.executable, "-P", "-m", "jobs", "stream_events", "--provider", provider, *options]
     command += [
         "--input",
         str(folder / "input"),
@@ -37,7 +45,7 @@ def start(folder: Path, warehouse: str, *options: str, kill_at: str = "") -> sub
         "--master",
         "local[2]",
     ]
-    command += ["--set", "spark.shuffle_partitions=2", "--set", "max_files_per_batch=2"]
+    command += ["--set", "spark.shuffle_partitions=2", "--set", f"max_files_per_batch={files}"]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at}
     return subprocess.Popen(
         command,
@@ -56,20 +64,32 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
+def killed_at_each(steps: Iterable[str], folder: Path, **how: Any) -> None:
+    """Kill the job at each of the steps, let it end, and compare with one that was never killed."""
+    assert start(folder, "whole", "--available-now", **how).wait(300) == 0
+    for step in steps:
+        process = start(folder, "killed", "--available-now", kill_at=step, **how)
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL, (step, output)
+    process = start(folder, "killed", "--available-now", **how)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert everything(folder / "killed") == everything(folder / "whole")
+
+
 @pytest.mark.slow
 def test_killed_between_any_two_commits_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     forms = Forms(odd_file_kinds=(), broken=0.2)
     truth = generate_ses(tmp_path / "input", events=300, seed=11, forms=forms, events_per_file=50)
-    assert start(tmp_path, "whole", "--available-now").wait(300) == 0
-    for step in STEPS:
-        process = start(tmp_path, "killed", "--available-now", kill_at=step)
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == -signal.SIGKILL, output
-    process = start(tmp_path, "killed", "--available-now")
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
-    assert everything(tmp_path / "killed") == everything(tmp_path / "whole")
+    killed_at_each([step for step in STEPS if step.split()[0] not in STATES], tmp_path)
     assert_is_truth(tmp_path / "killed", tmp_path / "input", truth)
+
+
+@pytest.mark.slow
+def test_killed_between_any_two_commits_states_settle_all_the_same(tmp_path: Path) -> None:
+    truth = generate_sailthru(tmp_path / "input", messages=1000, seed=11, days=3, update_days=2)
+    killed_at_each(STEPS, tmp_path, provider="sailthru", files=25)
+    assert_is_sailthru_truth(tmp_path / "killed", truth)
 
 
 @pytest.mark.slow

@@ -34,4 +34,4 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 def test_generate_writes_files_and_their_truth(tmp_path: Path) -> None:
     assert main(["generate", "--output", str(tmp_path / "mail"), "--events", "50", "--plain"]) == 0
     assert list((tmp_path / "mail" / "ses").rglob("ses-events-*"))
-    assert len((tmp_path / "mail" / "truth" / "events.jsonl").read_text().splitlines()) == 50
+    assert len((tmp_path / "mail" / "truth" / "ses" / "events.jsonl").read_text().splitlines()) == 50

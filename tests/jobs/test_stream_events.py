@@ -26,7 +26,16 @@ from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
 from tests.conftest import settings_for
-from tests.tables import assert_balanced, assert_is_truth, content, everything, rows_of
+from tests.tables import (
+    assert_balanced,
+    assert_events_are_truth,
+    assert_files_are_truth,
+    assert_is_sailthru_truth,
+    assert_is_truth,
+    content,
+    everything,
+    rows_of,
+)
 from transforms.events import repeated
 from transforms.records import Limits, raw_lines
 from transforms.ses import to_events
@@ -49,13 +58,16 @@ def event(number: int, **mail: object) -> dict[str, object]:
 
 
 def test_the_sample_loads_as_the_truth_says_and_again_brings_nothing(spark: SparkSession, tmp_path: Path) -> None:
-    truth = write_sample(tmp_path / "input")
+    ses, sailthru = write_sample(tmp_path / "input")
     settings = settings_for(tmp_path)
-    first = load(settings, provider="ses", spark=spark)
-    assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
+    first = load(settings, provider="all", spark=spark)
+    files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
+    assert_files_are_truth(tmp_path / "warehouse", tmp_path / "input", files, quarantine)
+    assert_events_are_truth(tmp_path / "warehouse", ses)
+    assert_is_sailthru_truth(tmp_path / "warehouse", sailthru)
     before = everything(tmp_path / "warehouse")
     assert first
-    assert load(settings, provider="ses", spark=spark) == []
+    assert load(settings, provider="all", spark=spark) == []
     assert everything(tmp_path / "warehouse") == before
 
 

@@ -60,9 +60,7 @@ def test_each_record_becomes_the_rows_it_should(spark: SparkSession) -> None:
 
 
 def message(**fields: object) -> str:
-    return json.dumps(
-        {"profile_id": "p", "send_time": "2025-10-24T08:00:03", "blast_id": 1, "message_id": 2, **fields}
-    )
+    return json.dumps({"profile_id": "p", "send_time": "2025-10-24T08:00:03", "blast_id": 1, "message_id": 2, **fields})
 
 
 def ids(rows: DataFrame) -> dict[str, list[str]]:

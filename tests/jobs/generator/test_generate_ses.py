@@ -168,17 +168,19 @@ def test_truth_survives_writing_and_reading(mixed: tuple[Path, Truth], tmp_path:
 
 
 def test_sample_is_small_and_shows_what_its_readme_says(tmp_path: Path) -> None:
-    truth = write_sample(tmp_path)
+    truth, sailthru = write_sample(tmp_path)
     assert sum(map(len, bytes_below(tmp_path).values())) < 600_000
     assert {entry.status for entry in truth.files} == {"ok", "cut_off", "empty", "skipped", "not_readable"}
+    assert {file.status for file in sailthru.files} == {"ok", "empty", "skipped"}
     wanted = {"file_gz", "file_gz_named_json", "file_plain_named_gz", "file_crlf", "file_bom", "joined"}
     assert wanted <= truth.forms.keys()
 
 
 def test_committed_sample_is_what_the_generator_writes(tmp_path: Path) -> None:
     write_sample(tmp_path)
-    committed = Path(__file__).parents[3] / "input" / "ses"
-    assert bytes_below(committed).keys() == bytes_below(tmp_path / "ses").keys()
+    committed = Path(__file__).parents[3] / "input"
+    for provider in ("ses", "sailthru"):
+        assert bytes_below(committed / provider).keys() == bytes_below(tmp_path / provider).keys()
 
 
 def test_a_start_without_a_zone_is_refused(tmp_path: Path) -> None:
