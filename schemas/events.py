@@ -30,7 +30,8 @@ EVENTS = TableContract(
                 "timestamp",
                 _INSTANT,
                 role=Role.SETTLED,
-                comment="When the provider accepted the message (SES mail.timestamp), UTC; NULL if not stated.",
+                comment="When the provider accepted the message (SES mail.timestamp, Sailthru send_time), UTC; NULL if "
+                "not stated.",
             ),
             column(
                 "source",
@@ -42,14 +43,16 @@ EVENTS = TableContract(
                 "account",
                 _TEXT,
                 comment="Sending account, text with leading zeros (SES: sendingAccountId, else the owner in "
-                "sourceArn, else the EventBridge account); NULL if none is stated.",
+                "sourceArn, else the EventBridge account), NULL if none is stated; Sailthru: the client id, empty if "
+                "neither file name nor setting names it.",
             ),
             column(
                 "message_id",
                 _TEXT,
                 role=Role.IDENTITY,
                 nullable=False,
-                comment="The provider's id of the message (SES mail.messageId), always text.",
+                comment="The provider's id of the message, always text: SES mail.messageId; Sailthru "
+                "<blast_id>.<message_id> of a campaign, the send id of triggered mail.",
             ),
             column("from", _TEXTS, comment="From header's addresses as stated; NULL if headers are not reported."),
             column(
@@ -96,7 +99,8 @@ EVENTS = TableContract(
                 "event_data",
                 _TEXT,
                 comment="The event's body as JSON text, keys sorted (as it came where sorting would change it: "
-                "repeated keys, numbers beyond a double); NULL if the record has none.",
+                "repeated keys, numbers beyond a double); NULL if the record has none. Sailthru: the entry of opens "
+                "or clicks, or of a send what no later version changes.",
             ),
             column("bucket", _TEXT, nullable=False, comment="S3 bucket of the file; empty on a local disk."),
             column("filename", _TEXT, nullable=False, comment="URI of the file the kept copy came from, decoded."),
@@ -104,7 +108,8 @@ EVENTS = TableContract(
                 "completion_time",
                 _INSTANT,
                 role=Role.SETTLED,
-                comment="The event's own time, UTC; NULL where its body states none (send, reject, ...).",
+                comment="The event's own time, UTC; NULL where its body states none (send, reject, a Sailthru bounce, "
+                "...).",
             ),
             column(
                 "event_id",
@@ -143,7 +148,8 @@ EVENTS = TableContract(
             column(
                 "campaign",
                 _TEXT,
-                comment="SES: the configuration set; Sailthru: name of the blast or template; NULL if not stated.",
+                comment="SES: the configuration set; Sailthru: the blast's id (its name may change: blasts.name), or "
+                "the template's name of triggered mail; NULL if not stated.",
             ),
             column("link", _TEXT, role=Role.IDENTITY, comment="The link of a click; NULL otherwise."),
             column(

@@ -25,6 +25,30 @@ def _count(name: str, comment: str) -> StructField:
     return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
+FILENAME = column("filename", StringType(), nullable=False, role=Role.IDENTITY, comment="URI of the file, decoded.")
+
+
+def version_of_file(prefix: str = "") -> tuple[StructField, StructField]:
+    """The columns that tell one version of a file from another, their names with a prefix."""
+    modified, length = f"{prefix}modified_at", f"{prefix}length_bytes"
+    return (
+        column(
+            modified,
+            TimestampType(),
+            nullable=False,
+            role=Role.IDENTITY,
+            comment="Modification time of the object version, UTC.",
+        ),
+        column(
+            length,
+            LongType(),
+            nullable=False,
+            role=Role.IDENTITY,
+            comment="Length of the object version as stored, bytes.",
+        ),
+    )
+
+
 FILES = TableContract(
     name="files",
     grain="one object version: a URI with its modification time and length",
@@ -32,13 +56,7 @@ FILES = TableContract(
     statistics=("etl_time",),
     schema=StructType(
         [
-            column(
-                "filename",
-                StringType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="URI of the file, decoded.",
-            ),
+            FILENAME,
             column("provider", StringType(), nullable=False, role=Role.SETTLED, comment="ses or sailthru."),
             column(
                 "data_set",
@@ -46,20 +64,7 @@ FILES = TableContract(
                 role=Role.SETTLED,
                 comment="Sailthru data set told by the name; NULL for SES.",
             ),
-            column(
-                "modified_at",
-                TimestampType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="Modification time of the object version, UTC.",
-            ),
-            column(
-                "length_bytes",
-                LongType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="Length as stored, bytes.",
-            ),
+            *version_of_file(),
             _count("records", "Records in it = accepted + quarantined + control."),
             _count("accepted", "Records that became events."),
             _count("quarantined", "Records that could not, each a row of quarantine."),

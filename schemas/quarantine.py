@@ -5,6 +5,7 @@ from enum import StrEnum
 from pyspark.sql.types import BinaryType, LongType, StringType, StructType, TimestampType
 
 from schemas.contract import Role, TableContract, column
+from schemas.files import FILENAME, version_of_file
 
 
 class Reason(StrEnum):
@@ -50,27 +51,8 @@ QUARANTINE = TableContract(
                 role=Role.SETTLED,
                 comment="SHA-256 of all of it, hex.",
             ),
-            column(
-                "filename",
-                StringType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="URI of the file, decoded.",
-            ),
-            column(
-                "file_modified_at",
-                TimestampType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="Modification time of the object version, UTC.",
-            ),
-            column(
-                "file_length_bytes",
-                LongType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="Length of the object version as stored, bytes.",
-            ),
+            FILENAME,
+            *version_of_file("file_"),
             column(
                 "position",
                 LongType(),

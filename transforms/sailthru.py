@@ -15,23 +15,10 @@ from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.quarantine import Reason
 from schemas.sailthru import BLASTS, PROFILE_COUNTS, PROFILE_OBJECTS, PROFILE_TIMES, PROFILES, SAILTHRU_MESSAGES, STATES
+from transforms import records
 from transforms.identity import content_key
 from transforms.instants import local_instant, milliseconds_or_text
 from transforms.json_text import STRICT_JSON, let, one_object, pieces
-from transforms.records import (
-    CARRIED,
-    Case,
-    Limits,
-    RecordForm,
-    bucket_of,
-    filename_of,
-    first_problem,
-    judged,
-    parsed_each,
-    record_steps,
-    unreadable,
-    verdict,
-)
 
 _NAME = (
     r"^(?:([0-9]+)_)?(profile|blast|message_blast(?:_updates?)?|message_transactional(?:_updates?)?)"
@@ -94,17 +81,17 @@ def _parsed(text: Column) -> Column:
     return one_object(text, RECORD)
 
 
-_FORM = RecordForm(
+_FORM = records.RecordForm(
     schema=RECORD,
     is_plain=lambda record: record.isNotNull(),
     entries=lambda line, _: F.transform(
-        parsed_each(pieces(line), _parsed),
+        records.parsed_each(pieces(line), _parsed),
         lambda entry: F.struct(entry["raw"].alias("raw"), F.struct(entry["record"].alias("record")).alias("layer")),
     ),
 )
 
 
-def to_events(lines: DataFrame, limits: Limits, account: Account) -> DataFrame:
+def to_events(lines: DataFrame, limits: records.Limits, account: Account) -> DataFrame:
     """RAW_LINES of Sailthru files to rows: one per event, and one per record that has none.
 
     A record's first row has its `outcome` (accepted, quarantined), `reason`, `detail`, and of a quarantined one the
@@ -120,20 +107,18 @@ def to_events(lines: DataFrame, limits: Limits, account: Account) -> DataFrame:
 
 
 @lru_cache(maxsize=4)
-def _steps(limits: Limits, account: Account) -> list[list[Column]]:
+def _steps(limits: records.Limits, account: Account) -> list[list[Column]]:
     """What `to_events` selects, one step after the other."""
     everything, record, base = F.col("*"), F.col("record"), F.col("base")
-    carried = [F.col(name) for name in (*CARRIED, "odd", "place", "raw", "record", "is_parsed")]
+    carried = [F.col(name) for name in (*records.CARRIED, "odd", "raw", "record", "is_parsed", "filename")]
     named = [F.regexp_extract(base, _NAME, group) for group in (1, 2, 3)]
     client = F.coalesce(F.nullif(named[0], F.lit("")), F.lit(account.client_id))
     return [
-        *record_steps(_FORM, limits.max_record_bytes),
-        [everything, record.isNotNull().alias("is_parsed"), filename_of(F.col("path")).alias("filename")],
-        [*carried, F.col("filename"), F.substring_index("filename", "/", -1).alias("base")],
+        *records.record_steps(_FORM, limits.max_record_bytes),
+        [everything, record.isNotNull().alias("is_parsed"), records.filename_of(F.col("path")).alias("filename")],
+        [*carried, F.substring_index("filename", "/", -1).alias("base")],
         [
-            *carried,
-            F.col("filename"),
-            base,
+            everything,
             client.alias("client_id"),
             F.regexp_replace(named[1], "_updates$", "_update").alias("data_set"),
             F.nullif(named[2], F.lit("")).alias("stated_date"),
@@ -152,15 +137,10 @@ def _steps(limits: Limits, account: Account) -> list[list[Column]]:
             _entries("click_list").alias("clicks"),
         ],
         [everything, _problem(limits).alias("problem")],
-        [everything, (F.col("problem").isNull() & F.col("is_message")).alias("has_events")],
-        [everything, F.when(F.col("has_events"), _happenings()).alias("happenings")],
+        [everything, F.when(F.col("problem").isNull() & F.col("is_message"), _happenings()).alias("happenings")],
         [everything, F.posexplode_outer("happenings").alias("number", "event")],
         [
-            *[
-                F.col(c)
-                for c in (*CARRIED, "odd", "raw", "record", "problem", "filename", "base", "client_id", "data_set")
-            ],
-            *[F.col(c) for c in ("stated_date", "is_message", *_MESSAGE_TIMES, "opens", "clicks", "key", "event")],
+            everything,
             (F.coalesce(F.col("number"), F.lit(0)) == 0).alias("is_first"),
             F.monotonically_increasing_id().alias("place"),
         ],
@@ -196,18 +176,20 @@ def _entries(listed: str) -> Column:
 
     def entry(value: Column) -> Column:
         number_long = F.try_variant_get(value, "$.ts['$date']['$numberLong']", "string")
-        stated = F.coalesce(number_long, F.try_variant_get(value, "$.ts['$date']", "string"))
-        return F.struct(
-            milliseconds_or_text(stated).alias("ts"),
-            F.try_variant_get(value, "$.url", "string").alias("url"),
-            stated.alias("stated"),
-            F.to_json(value).alias("text"),
+        return let(
+            F.coalesce(number_long, F.try_variant_get(value, "$.ts['$date']", "string")),
+            lambda stated: F.struct(
+                milliseconds_or_text(stated).alias("ts"),
+                F.try_variant_get(value, "$.url", "string").alias("url"),
+                stated.alias("stated"),
+                F.to_json(value).alias("text"),
+            ),
         )
 
     return F.transform(F.col(listed), entry)
 
 
-def _problem(limits: Limits) -> Column:
+def _problem(limits: records.Limits) -> Column:
     """Why a record is none of its data set, as `reason` and `detail` in words; NULL if it is one."""
     record, is_message, sent = F.col("record"), F.col("is_message"), F.col("send_time")
     opted_out = F.col("optout_time")
@@ -228,8 +210,8 @@ def _problem(limits: Limits) -> Column:
     stated = F.concat(
         F.lit("stated: "), F.left(F.concat_ws(", ", record["send_time"], record["optout_time"]), F.lit(200))
     )
-    cases: list[Case] = [
-        *unreadable(F.col("raw"), F.lit(None), limits),
+    cases: list[records.Case] = [
+        *records.unreadable(F.col("raw"), F.lit(None), limits),
         (~is_message & F.col("key").isNull(), Reason.UNKNOWN_SHAPE, F.lit("no id")),
         (is_message & F.col("key").isNull(), Reason.NO_MESSAGE_ID, F.lit(None)),
         (is_message & record["send_time"].isNull(), Reason.BAD_TIME, F.lit("no send_time stated")),
@@ -247,7 +229,7 @@ def _problem(limits: Limits) -> Column:
         ),
         (is_message & has_outside, Reason.TIME_OUT_OF_RANGE, F.lit("the ts of an open or click")),
     ]
-    return first_problem(cases)
+    return records.first_problem(cases)
 
 
 def _happenings() -> Column:
@@ -302,7 +284,7 @@ def _happenings() -> Column:
     )
 
 
-def _columns(limits: Limits, account: Account) -> list[Column]:
+def _columns(limits: records.Limits, account: Account) -> list[Column]:
     """The last step: the columns that `to_events` promises."""
     record, event, filename = F.col("record"), F.col("event"), F.col("filename")
     is_event, is_first = event.isNotNull(), F.col("is_first")
@@ -323,7 +305,7 @@ def _columns(limits: Limits, account: Account) -> list[Column]:
         "timestamp": F.when(is_event, F.col("send_time")),
         "account": F.col("client_id"),
         "message_id": F.when(is_event, F.col("key")),
-        "bucket": bucket_of(filename),
+        "bucket": records.bucket_of(filename),
         "event_id": F.when(is_event, content_key(fields)),
         "event_date": F.to_date(event["event_time"]),
         "provider": F.lit("sailthru"),
@@ -332,7 +314,7 @@ def _columns(limits: Limits, account: Account) -> list[Column]:
     }
     standing = {"filename", "etl_time", "batch_id"}
     return [
-        *verdict(limits, F.when(is_first, judged())),
+        *records.verdict(limits, F.when(is_first, records.judged())),
         *[
             given.get(f.name, F.lit(None).cast(f.dataType)).alias(f.name)
             for f in EVENTS.schema.fields
@@ -345,7 +327,7 @@ def _columns(limits: Limits, account: Account) -> list[Column]:
     ]
 
 
-def _versions(limits: Limits, account: Account) -> list[tuple[TableContract, list[str], Column]]:
+def _versions(limits: records.Limits, account: Account) -> list[tuple[TableContract, list[str], Column]]:
     """Of each state table its data sets, and the version a record of them is, without load time and batch."""
     record, zone, key = F.col("record"), account.time_zone, F.col("key")
 

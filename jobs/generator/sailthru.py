@@ -1,7 +1,6 @@
 """Generate files of Sailthru's Data Exporter, with the truth of what must come out of them."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from jobs.generator.sailthru_records import (
     broken_bytes,
     instant_or_none,
 )
-from jobs.generator.truth import FileTruth, QuarantineTruth, write_forms, write_lines
+from jobs.generator.truth import FileTruth, QuarantineTruth, write_lists, write_object
 
 FIRST_START = date(2025, 10, 25)
 HISTORY_MESSAGES = 200
@@ -76,14 +75,10 @@ class SailthruTruth:
 
 def write_sailthru_truth(truth: SailthruTruth, folder: Path) -> None:
     """Write each list of the truth as JSON lines, and data_sets.json and forms.json, to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("events", "files", "quarantine"):
-        write_lines(folder / f"{name}.jsonl", getattr(truth, name))
-    for name in ("messages", "blasts", "profiles"):
-        texts = (json.dumps(row, ensure_ascii=False) + "\n" for row in getattr(truth, name))
-        (folder / f"{name}.jsonl").write_text("".join(texts), "utf-8")
-    (folder / "data_sets.json").write_text(json.dumps(truth.data_sets, indent=1) + "\n", "utf-8")
-    write_forms(folder, truth.forms)
+    lists = ("events", "messages", "blasts", "profiles", "files", "quarantine")
+    write_lists(folder, **{name: getattr(truth, name) for name in lists})
+    write_object(folder / "data_sets.json", truth.data_sets)
+    write_object(folder / "forms.json", truth.forms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,10 @@
 """What must come out of generated files: known when they were made, never read back from them."""
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from typing import Any, Self
 
 
 @dataclass(slots=True)
@@ -88,10 +85,8 @@ class Truth:
 
 def write_truth(truth: Truth, folder: Path) -> None:
     """Write events.jsonl, files.jsonl, quarantine.jsonl and forms.json to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("events", "files", "quarantine"):
-        write_lines(folder / f"{name}.jsonl", getattr(truth, name))
-    write_forms(folder, truth.forms)
+    write_lists(folder, events=truth.events, files=truth.files, quarantine=truth.quarantine)
+    write_object(folder / "forms.json", truth.forms)
 
 
 def read_truth(folder: Path) -> Truth:
@@ -104,18 +99,20 @@ def read_truth(folder: Path) -> Truth:
     )
 
 
-def write_forms(folder: Path, forms: dict[str, int]) -> None:
-    """Write how often each form was used to forms.json."""
-    (folder / "forms.json").write_text(json.dumps(forms, indent=1, sort_keys=True) + "\n", "utf-8")
+def write_object(path: Path, content: Mapping[str, Any]) -> None:
+    """Write one JSON object."""
+    path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
-def write_lines(path: Path, rows: Iterable["DataclassInstance"]) -> None:
-    """Write dataclasses as JSON lines."""
-    with path.open("w", encoding="utf-8", newline="\n") as out:
-        for row in rows:
-            # `asdict` copies deeply, which is slow over millions of rows.
-            plain = {column.name: getattr(row, column.name) for column in fields(row)}
-            out.write(json.dumps(plain, ensure_ascii=False) + "\n")
+def write_lists(folder: Path, **lists: Iterable[Any]) -> None:
+    """Write each list, of dataclasses or mappings, to a file of JSON lines named after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in lists.items():
+        with (folder / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n") as out:
+            for row in rows:
+                # `asdict` copies deeply, which is slow over millions of rows.
+                plain = {c.name: getattr(row, c.name) for c in fields(row)} if is_dataclass(row) else row
+                out.write(json.dumps(plain, ensure_ascii=False) + "\n")
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -33,7 +33,9 @@ from tests.tables import (
 from tests.transforms.test_ses import LIMITS
 from transforms.records import raw_lines
 
-MESSAGES = int(os.environ.get("SAILTHRU_MESSAGES", "600"))
+MESSAGES = int(os.environ.get("SAILTHRU_MESSAGES", "400"))
+BATCHES = int(os.environ.get("TOGETHER_BATCHES", "6"))
+DAYS, UPDATES = (14, 7) if MESSAGES > 10_000 else (3, 2)
 WINTER, SUMMER = date(2025, 10, 31), date(2026, 3, 6)
 """Starts of runs that cross the change of clocks."""
 
@@ -67,7 +69,7 @@ def test_in_whatever_order_files_come_the_tables_are_the_truth(
     files_per_batch: int,
 ) -> None:
     truth = generate_sailthru(
-        tmp_path / "input", messages=MESSAGES, start=start, days=4, update_days=3, clients=("4321", "77")
+        tmp_path / "input", messages=MESSAGES, start=start, days=DAYS, update_days=UPDATES, clients=("4321", "77")
     )
     arrive(tmp_path / "input", order)
     settings = settings_for(tmp_path, f"max_files_per_batch={files_per_batch}")
@@ -81,7 +83,7 @@ def test_in_whatever_order_files_come_the_tables_are_the_truth(
 
 @pytest.mark.slow
 def test_one_file_at_a_time_and_all_of_them_twice(spark: SparkSession, tmp_path: Path) -> None:
-    truth = generate_sailthru(tmp_path / "input", messages=200, start=WINTER, days=2, update_days=2, seed=3)
+    truth = generate_sailthru(tmp_path / "input", messages=60, start=WINTER, days=1, update_days=1, seed=3)
     folder = tmp_path / "input" / "sailthru"
     arrive(folder, shuffled)
     settings = settings_for(tmp_path, "max_files_per_batch=1")
@@ -98,14 +100,14 @@ def test_one_file_at_a_time_and_all_of_them_twice(spark: SparkSession, tmp_path:
 
 @pytest.mark.slow
 def test_both_providers_stream_together(spark: SparkSession, tmp_path: Path) -> None:
-    """20 batches of each, into the same tables at the same time."""
+    """Many batches of each, into the same tables at the same time."""
     forms = replace(Forms(), odd_file_kinds=(), odd_files=0)
-    ses = generate_ses(tmp_path / "input", events=800, seed=4, forms=forms, events_per_file=50)
-    sailthru = generate_sailthru(tmp_path / "input", messages=400, days=4, update_days=3, seed=4)
-    at_a_time = min(len(ses.files), len(sailthru.files)) // 20
+    ses = generate_ses(tmp_path / "input", events=400, seed=4, forms=forms, events_per_file=20)
+    sailthru = generate_sailthru(tmp_path / "input", messages=200, days=2, update_days=2, seed=4)
+    at_a_time = min(len(ses.files), len(sailthru.files)) // BATCHES
     reports = load(settings_for(tmp_path, f"max_files_per_batch={at_a_time}"), provider="all", spark=spark)
     batches = {name: sum(report.provider == name for report in reports) for name in PROVIDERS}
-    assert min(batches.values()) >= 20
+    assert min(batches.values()) >= BATCHES
     warehouse = tmp_path / "warehouse"
     assert_is_sailthru_truth(warehouse, sailthru)
     assert_events_are_truth(warehouse, ses)

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import ConfigurationError
+from conf.settings import Settings
 from jobs import batches, tables
 from jobs.batches import read_text
 from jobs.generator import Forms, generate_ses, write_sample
 from jobs.locks import only_loader
-from jobs.stream_events import load
+from jobs.providers import PROVIDERS, Parser
+from jobs.stream_events import QueryFailedError, load
 from schemas.contract import Role
 from schemas.events import EVENTS
 from schemas.files import FILES
@@ -227,6 +230,24 @@ def test_a_second_loader_is_refused(spark: SparkSession, tmp_path: Path) -> None
         pytest.raises(ConfigurationError, match=r"Another loader of ses \(process \d+\)"),
     ):
         load(settings_for(tmp_path), provider="ses", spark=spark)
+
+
+@pytest.mark.parametrize("available_now", [True, False])
+def test_a_provider_whose_query_fails_leaves_the_other_alone(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available_now: bool
+) -> None:
+    ses, _ = write_sample(tmp_path / "input")
+
+    def fails(_: Settings) -> Parser:
+        raise RuntimeError("no parser today")
+
+    monkeypatch.setitem(PROVIDERS, "sailthru", replace(PROVIDERS["sailthru"], parser=fails))
+    with pytest.raises(QueryFailedError, match=r"^The query `sailthru` failed: .*no parser today"):
+        load(settings_for(tmp_path), spark=spark, available_now=available_now)
+    if available_now:
+        assert_events_are_truth(tmp_path / "warehouse", ses)
+    load(settings_for(tmp_path), provider="ses", spark=spark)
+    assert_events_are_truth(tmp_path / "warehouse", ses)
 
 
 def test_every_engine_reads_every_table(spark: SparkSession, tmp_path: Path) -> None:
