@@ -39,7 +39,8 @@ def local_instant(text: Column, zone: str) -> Column:
     hour that comes twice, when clocks go back, means its first coming; one that does not exist is moved on by what
     the clocks skip (02:30 is 03:30).
     """
-    return F.when(text.rlike(_NO_ZONE), F.to_utc_timestamp(instant(text), zone)).otherwise(instant(text))
+    wall_clock = F.trim(text).try_cast("timestamp")  # as if it were UTC
+    return F.when(text.rlike(_NO_ZONE), F.to_utc_timestamp(wall_clock, zone)).otherwise(instant(text))
 
 
 def milliseconds_or_text(text: Column) -> Column:

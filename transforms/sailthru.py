@@ -288,9 +288,7 @@ def _columns(limits: records.Limits, account: Account) -> list[Column]:
     """The last step: the columns that `to_events` promises."""
     record, event, filename = F.col("record"), F.col("event"), F.col("filename")
     is_event, is_first = event.isNotNull(), F.col("is_first")
-    campaign = F.when(F.startswith("data_set", F.lit("message_blast")), record["blast_id"]).otherwise(
-        record["template"]
-    )
+    campaign = F.when(_is_campaign(), record["blast_id"]).otherwise(record["template"])
     fields = (
         F.lit("sailthru"),
         F.col("client_id"),
@@ -354,7 +352,8 @@ def _versions(limits: records.Limits, account: Account) -> list[tuple[TableContr
         **{name: sane(local_instant(record[name], zone)) for name in PROFILE_TIMES},
         **{name: count(name) for name in PROFILE_COUNTS},
     }
-    opened_and_clicked = F.coalesce(count("total_opens"), F.lit(0)) + F.coalesce(count("total_clicks"), F.lit(0))
+    opens, clicks = (F.coalesce(count(name), F.lit(0)) for name in ("total_opens", "total_clicks"))
+    opened_and_clicked = F.coalesce(F.try_add(opens, clicks), F.lit(_MOST_ACTIVITY))
     return [
         _version(SAILTHRU_MESSAGES, messages, F.size("opens") + F.size("clicks")),
         _version(BLASTS, blasts, F.lit(0)),
