@@ -20,7 +20,7 @@ from conf.settings import Settings
 from jobs import tables
 from jobs.batches import BatchLoader, BatchReport
 from jobs.found_files import FoundFiles
-from jobs.locks import only_loader
+from jobs.locks import only_loader, writing_events
 from jobs.progress import say, tell
 from jobs.providers import PROVIDERS, Provider
 from jobs.session import build_session
@@ -116,8 +116,9 @@ def load(
         if spark is None:
             held.callback(session.stop)
         states = {table.name: table for name in providers for table in PROVIDERS[name].states.values()}
-        for contract in (EVENTS, QUARANTINE, FILES, *states.values()):
-            tables.create(session, warehouse, contract)
+        with writing_events(warehouse):  # another provider's loader may make them at the same time
+            for contract in (EVENTS, QUARANTINE, FILES, *states.values()):
+                tables.create(session, warehouse, contract)
         session.dataSource.register(FoundFiles)
         running = [
             held.enter_context(_started(session, settings, PROVIDERS[name], available_now, stop)) for name in providers
