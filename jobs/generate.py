@@ -1,17 +1,28 @@
-"""`generate`: made-up SES and Sailthru files of any number, for trying things out, with their truth."""
+"""`generate`: made-up SES and Sailthru files of any number and the requests for them, with their truth."""
 
 import argparse
 from pathlib import Path
 
 from conf.errors import ConfigurationError
 from conf.settings import Settings
-from jobs.generator import Forms, generate_sailthru, generate_ses, write_sailthru_truth, write_truth
+from jobs.generator import (
+    Forms,
+    generate_requests,
+    generate_sailthru,
+    generate_ses,
+    write_requests_truth,
+    write_sailthru_truth,
+    write_truth,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this job."""
     parser.add_argument(
-        "--output", metavar="FOLDER", required=True, help="where to write ses/, sailthru/ and truth/; must be empty"
+        "--output",
+        metavar="FOLDER",
+        required=True,
+        help="where to write ses/, sailthru/, requests/ and truth/; must be empty",
     )
     parser.add_argument("--events", type=int, default=10_000, help="number of distinct SES events (default: 10000)")
     parser.add_argument(
@@ -22,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Write the files to `<output>/ses` and `<output>/sailthru`, and what must come of them to `<output>/truth`."""
+    """Write the files to `ses`, `sailthru` and `requests` in `<output>`, what must come of them to `<output>/truth`."""
     output = Path(arguments.output).absolute()
     if output.exists() and any(output.iterdir()):
         raise ConfigurationError(f"--output {output} is not empty: name a new folder.")
@@ -31,6 +42,9 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
     write_truth(ses, output / "truth" / "ses")
     sailthru = generate_sailthru(output, messages=arguments.messages, seed=arguments.seed, odd=not arguments.plain)
     write_sailthru_truth(sailthru, output / "truth" / "sailthru")
+    requests = generate_requests(output, ses, sailthru, seed=arguments.seed, odd=not arguments.plain)
+    write_requests_truth(requests, output / "truth" / "requests")
     for provider, truth in (("ses", ses), ("sailthru", sailthru)):
         print(f"{len(truth.events):,} events in {len(truth.files):,} files below {output / provider}")
+    print(f"{len(requests.requests):,} requests below {output / 'requests'}")
     print(f"What must come of them is in {output / 'truth'}.")

@@ -1,9 +1,10 @@
-"""Made-up Amazon SES event files of every shape, with the truth of what must come out of them.
+"""Made-up files of Amazon SES, Sailthru and the team's own requests, with the truth of what must come out of them.
 
 Nothing here uses the product's own transforms: the truth is what the generator knows because it made it.
 """
 
 from jobs.generator.forms import Forms
+from jobs.generator.requests import RequestsTruth, RequestTruth, generate_requests, write_requests_truth
 from jobs.generator.sailthru import SailthruEventTruth, SailthruTruth, generate_sailthru, write_sailthru_truth
 from jobs.generator.sample import write_sample
 from jobs.generator.ses import generate_ses
@@ -14,12 +15,16 @@ __all__ = [
     "FileTruth",
     "Forms",
     "QuarantineTruth",
+    "RequestTruth",
+    "RequestsTruth",
     "SailthruEventTruth",
     "SailthruTruth",
     "Truth",
+    "generate_requests",
     "generate_sailthru",
     "generate_ses",
     "read_truth",
+    "write_requests_truth",
     "write_sailthru_truth",
     "write_sample",
     "write_truth",

@@ -163,7 +163,7 @@ class FileWriter:
             content = whole[: self.rng.randrange(len(whole) // 3, len(whole) - 9)]
             readable = zlib.decompressobj(wbits=31).decompress(content)
             end = readable.rfind(b"\n") + 1
-            tail = readable[end:].strip(BLANK)
+            tail = readable[end:]  # as it is: where a record that breaks would end nobody knows
             kept = 0
             length = 0
             for entry in entries:
@@ -171,7 +171,7 @@ class FileWriter:
                 if length > end:
                     break
                 kept += 1
-            if tail and not tail.endswith(b"}") and kept:
+            if tail.strip(BLANK) and not tail.strip(BLANK).endswith(b"}") and kept:
                 break
         else:
             self._write(name, whole)

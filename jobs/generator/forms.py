@@ -107,6 +107,7 @@ class Forms:
     shapes: tuple[str, ...] = SHAPES
     without_body: float = 0.01  # of events: body or its time is missing, mail.timestamp stands in
     unknown_class: float = 0.01  # of delivered messages
+    lost: float = 0.01  # of events: never written, as if the provider had lost them; a message keeps at least one
     broken: float = 0.02  # records per event, besides the events
     broken_kinds: tuple[str, ...] = tuple(BROKEN)
     too_large: int = 1  # records beyond the limit, and as many events of exactly the limit

@@ -5,12 +5,13 @@ People, addresses and texts are invented; domains are the reserved example.com, 
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from random import Random
 from typing import Any, Literal
 
+from jobs.generator.regions import Habits, habits_of
 from jobs.generator.truth import EventTruth
 
 Json = dict[str, Any]
@@ -20,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86400 * SECOND
 ACCOUNT, REGION = "000111222333", "eu-west-1"
-EVENTS_PER_MESSAGE = 3.1  # measured; only spaces the sends over the days
+EVENTS_PER_MESSAGE = 2.9  # measured; only spaces the sends over the days
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,30 @@ KINDS = {
 }
 TIMELESS = ("send", "reject", "rendering_failure")
 UNKNOWN = "inbox_placement"
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a person's subscriptions were (`old`) and are now (`new`): whether out of all, and status by topic."""
+
+    old_all: bool
+    old: Json
+    new_all: bool
+    new: Json
+    unsubscribes: bool
+
+
+OUT, IN = "OptOut", "OptIn"
+PREFERENCES = (
+    Preferences(False, {"weekly": IN}, True, {"weekly": OUT}, unsubscribes=True),
+    Preferences(False, {"weekly": IN}, True, {"weekly": IN}, unsubscribes=True),
+    Preferences(False, {"weekly": IN, "offers": IN}, False, {"offers": OUT, "weekly": IN}, unsubscribes=True),
+    Preferences(False, {}, False, {"weekly": OUT}, unsubscribes=True),
+    Preferences(False, {"weekly": OUT}, False, {"weekly": IN}, unsubscribes=False),
+    Preferences(False, {"offers": OUT, "weekly": OUT}, False, {"weekly": IN, "offers": OUT}, unsubscribes=False),
+    Preferences(True, {"weekly": OUT}, False, {"weekly": IN}, unsubscribes=False),
+)
+PREFERENCE_WEIGHTS = (35, 5, 25, 7, 14, 7, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +301,8 @@ class History:
     days: int
     without_body: float
     unknown_class: float
+    lost: float
+    events_lost: int = 0
 
     def messages(self) -> Iterator[list[Event]]:
         """The events of each message in turn, `events` of them in all."""
@@ -283,9 +310,17 @@ class History:
         sent_at, left = float(self.start), self.events
         while left > 0:
             sent_at += step * 2 * self.rng.random()
-            lifecycle = self._lifecycle(int(sent_at) // 1000 * 1000)[:left]
+            lifecycle = self._not_lost(self._lifecycle(int(sent_at) // 1000 * 1000))[:left]
             left -= len(lifecycle)
             yield lifecycle
+
+    def _not_lost(self, lifecycle: list[Event]) -> list[Event]:
+        """What the provider did not lose on the way."""
+        if not self.lost:
+            return lifecycle
+        kept = [event for event in lifecycle if self.rng.random() >= self.lost] or lifecycle[:1]
+        self.events_lost += len(lifecycle) - len(kept)
+        return kept
 
     def _lifecycle(self, sent_at: int) -> list[Event]:
         rng = self.rng
@@ -293,45 +328,47 @@ class History:
             sent_at -= sent_at % SECOND
         campaign = rng.choices(CAMPAIGNS, CAMPAIGN_WEIGHTS)[0]
         message = self._message(campaign, sent_at)
+        habits = habits_of(message.destination[0])
         chance = rng.random()
-        if chance < 0.008:
+        if chance < 0.005:
             return [self._event(message, "reject", sent_at, {"reason": "Bad content"})]
-        if chance < 0.016:
+        if chance < 0.010:
             failure = {
                 "templateName": f"{campaign.configuration_set}-{campaign.name}",
                 "errorMessage": "Attribute 'first_name' is not present in the rendering data.",
             }
             return [self._event(message, "rendering_failure", sent_at, failure)]
         events = [self._event(message, "send", sent_at, {})]
-        if chance < 0.028:
+        chance = rng.random()
+        if chance < 0.004 * habits.bounces:
             events.append(self._suppressed(message))
             return events
-        if chance < 0.05:
+        if chance < 0.018 * habits.bounces:
             hard = rng.random() < 0.8
             sub_types = HARD_BOUNCES if hard else ("Undetermined",)
             kind = "Permanent" if hard else "Undetermined"
             events.append(self._bounce(message, kind, rng.choice(sub_types), message.destination, 5 * SECOND))
             return events
         waited = 0
-        if chance < 0.09:
+        if rng.random() < 0.03:
             for _ in range(rng.choice((1, 1, 2, 3))):
                 waited += 30 * MINUTE
                 events.append(self._delay(message, waited))
-            if rng.random() < 0.35:
+            if rng.random() < 0.2 * habits.bounces:
                 sub_type = rng.choice(SOFT_BOUNCES)
                 events.append(self._bounce(message, "Transient", sub_type, message.destination, waited + 8 * HOUR))
                 return events
         events.extend(self._deliveries(message, waited))
-        events.extend(self._after_delivery(message, campaign, waited))
+        events.extend(self._after_delivery(message, campaign, waited, habits))
         return events
 
-    def _after_delivery(self, message: Message, campaign: Campaign, waited: int) -> Iterator[Event]:
+    def _after_delivery(self, message: Message, campaign: Campaign, waited: int, habits: Habits) -> Iterator[Event]:
         rng = self.rng
-        if rng.random() < 0.06:
+        if rng.random() < 0.05:
             yield self._open(message, waited + 40 * SECOND, rng.choice(MACHINES), machine=True)
-        if rng.random() < 0.03:
+        if rng.random() < 0.02:
             yield from self._scanner_clicks(message, campaign, waited + 2 * SECOND)
-        if rng.random() < 0.45:
+        if rng.random() < 0.37 * habits.opens:
             after = waited + MINUTE + int(rng.expovariate(1 / (3 * HOUR)))
             browser = rng.choice(BROWSERS)
             while True:
@@ -339,17 +376,16 @@ class History:
                 after += int(rng.expovariate(1 / HOUR))
                 if rng.random() > 0.3:
                     break
-            while rng.random() < 0.35:
+            while rng.random() < 0.27 * habits.clicks:
                 yield self._click(message, after, browser, rng.choice(campaign.links))
                 after += SECOND + int(rng.expovariate(1 / MINUTE))
-        elif rng.random() < 0.04:  # images blocked: a click without an open
+        elif rng.random() < 0.025:  # images blocked: a click without an open
             yield self._click(message, waited + HOUR, rng.choice(BROWSERS), campaign.links[0])
-        chance = rng.random()
-        if chance < 0.010:
+        if rng.random() < 0.003:
             yield self._complaint(message, waited + DAY)
-        elif chance < 0.025:
+        elif rng.random() < 0.022 * habits.unsubscribes:
             yield self._subscription(message, waited + 2 * HOUR)
-        elif chance < 0.033:
+        elif rng.random() < 0.003 * habits.bounces:
             late = DAY + int(rng.random() * 2 * DAY)
             yield self._bounce(message, "Permanent", "General", message.destination[:1], late, late=True)
         if self.unknown_class and rng.random() < self.unknown_class:
@@ -441,6 +477,7 @@ class History:
         event_subclass: str | None = None,
         recipients: tuple[str, ...] | list[str] | None = None,
         mail_time: int | None = None,
+        unsubscribes: bool = False,
     ) -> Event:
         mail_time = message.sent_at if mail_time is None else mail_time
         timeless = event_class in TIMELESS
@@ -463,6 +500,8 @@ class History:
             ip_address=body.get("ipAddress"),
             user_agent=body.get("userAgent"),
             feedback_id=body.get("feedbackId"),
+            campaign=message.tags["ses:configuration-set"][0],
+            unsubscribes=unsubscribes,
         )
         missing: Missing = ""
         key: tuple[Any, ...] | None = None
@@ -484,28 +523,23 @@ class History:
         truth.event_time, truth.completion_time = truth.timestamp, None
         if self.rng.random() < 0.5 and truth.key not in message.taken:
             return "body_time"
-        bare = EventTruth(
-            truth.event_class,
-            truth.message_id,
-            truth.timestamp,
-            None,
-            truth.timestamp,
-            truth.source,
-            None,
-            None,
-            truth.event_recipients if truth.event_class in ("open", "click", "subscription") else None,
-            truth.destination,
-            None,
-            None,
-            None,
-            None,
+        keeps_recipients = truth.event_class in ("open", "click", "subscription")
+        bare = replace(
+            truth,
+            event_type=None,
+            event_subclass=None,
+            event_recipients=truth.event_recipients if keeps_recipients else None,
+            link=None,
+            ip_address=None,
+            user_agent=None,
+            feedback_id=None,
         )
         if bare.key in message.taken:
             truth.event_time, truth.event_recipients = stated
             return ""
         truth.event_type = truth.event_subclass = truth.link = truth.ip_address = None
         truth.user_agent = truth.feedback_id = None
-        truth.event_recipients = bare.event_recipients
+        truth.event_recipients, truth.unsubscribes = bare.event_recipients, False
         return "body"
 
     def _deliveries(self, message: Message, waited: int) -> Iterator[Event]:
@@ -630,20 +664,20 @@ class History:
             yield self._event(message, "click", at, body)
 
     def _subscription(self, message: Message, after: int) -> Event:
-        topic = {"topicName": "weekly"}
+        change = self.rng.choices(PREFERENCES, PREFERENCE_WEIGHTS)[0]
         body = {
             "contactList": "readers",
-            "source": "UnsubscribeHeader",
-            "newTopicPreferences": {
-                "unsubscribeAll": True,
-                "topicSubscriptionStatus": [topic | {"subscriptionStatus": "OptOut"}],
-            },
-            "oldTopicPreferences": {
-                "unsubscribeAll": False,
-                "topicSubscriptionStatus": [topic | {"subscriptionStatus": "OptIn"}],
-            },
+            "source": "UnsubscribeHeader" if change.new_all else message.source,
+            "newTopicPreferences": _preferences(change.new_all, change.new),
+            "oldTopicPreferences": _preferences(change.old_all, change.old),
         }
-        return self._event(message, "subscription", self._at(message, after), body)
+        at = self._at(message, after)
+        return self._event(message, "subscription", at, body, unsubscribes=change.unsubscribes)
 
     def _address(self) -> str:
         return f"198.51.100.{1 + int(self.rng.random() * 250)}"
+
+
+def _preferences(from_all: bool, topics: Json) -> Json:
+    statuses = [{"topicName": name, "subscriptionStatus": status} for name, status in topics.items()]
+    return {"unsubscribeAll": from_all, "topicSubscriptionStatus": statuses}

@@ -326,9 +326,9 @@ class _Account:
         for mail in mails:
             version = self.records.version(mail, until, update=update, other_device=other_device)
             lines.append(self._line(version, name, f"{day:%Y%m%d}", update=update))
-            if self.files.is_odd("record_repeated", 0.003):
+            if self.files.is_odd("record_repeated", 0.004):
                 lines.append(lines[-1])
-            if self.files.is_odd("record_twice_with_other_device", 0.003):
+            if self.files.is_odd("record_twice_with_other_device", 0.004):
                 version = self.records.version(mail, until, update=update, other_device=not other_device)
                 lines.append(self._line(version, name, f"{day:%Y%m%d}", update=update))
         # Of the message with most in it, so that its broken version would show if it were read.

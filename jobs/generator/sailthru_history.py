@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from jobs.generator.files import Chances
 from jobs.generator.history import DAY, DOMAINS, EPOCH, FIRST, HOUR, LAST, SECOND
+from jobs.generator.regions import habits_of
 
 Json = dict[str, Any]
 Rank = tuple[str, int, int, str, str]
@@ -310,23 +311,24 @@ class AccountHistory:
         rng, chances = self.rng, self.chances
         words = ODD_BOUNCES if self.odd and rng.random() < 0.3 else BOUNCES
         later = mail.sent_at + int(rng.uniform(1.1, 3.5) * DAY)
-        if chances.of("bounce_at_once", 0.006):
+        usual = habits_of(mail.profile.email).bounces
+        if chances.of("bounce_at_once", 0.015 * usual):
             mail.statuses = [(mail.sent_at, rng.choice(words))]
-        elif chances.of("bounce_null_first", 0.002):
+        elif chances.of("bounce_null_first", 0.006 * usual):
             mail.statuses = [(later, rng.choice(words))]
-        elif chances.of("bounce_soft_then_hard", 0.002):
+        elif chances.of("bounce_soft_then_hard", 0.004 * usual):
             mail.statuses = [(mail.sent_at, "softbounce"), (later, "hardbounce")]
         return bool(mail.statuses)
 
     def _reads(self, mail: Mail) -> None:
-        rng, chances = self.rng, self.chances
-        if self.odd and chances.of("status_no_bounce", 0.004):
+        rng, chances, habits = self.rng, self.chances, habits_of(mail.profile.email)
+        if self.odd and chances.of("status_no_bounce", 0.006):
             mail.statuses = [(mail.sent_at, rng.choice(("delivered", "sent")))]
-        if rng.random() < 0.35:
+        if rng.random() < 0.42 * habits.opens:
             mail.opens = sorted(self._after(mail) for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4, 5))))
             if chances.of("opens_equal", 0.05):
                 mail.opens = sorted(mail.opens + [rng.choice(mail.opens)] * rng.choice((1, 1, 2)))
-        if rng.random() < (0.3 if mail.opens else 0.025):
+        if rng.random() < (0.3 * habits.clicks if mail.opens else 0.025):
             mail.clicks = sorted((self._after(mail), rng.choice(URLS)) for _ in range(rng.choice((1, 1, 2, 3))))
             if chances.of("clicks_one_instant", 0.05):
                 mail.clicks = sorted({*mail.clicks, *((mail.clicks[0][0], url) for url in URLS)})
@@ -334,7 +336,7 @@ class AccountHistory:
                 mail.clicks = sorted(mail.clicks + [rng.choice(mail.clicks)] * rng.choice((1, 1, 2)))
             if chances.of("revenue", 0.15):
                 self._earn(mail)
-        if chances.of("optout", 0.01):
+        if chances.of("optout", 0.015 * habits.unsubscribes):
             mail.opted_out_at = max(mail.sent_at, self.midnights[mail.day + 1]) + rng.randrange(60, 3 * 86400) * SECOND
             mail.opted_out = self.clock.local(mail.opted_out_at)
 

@@ -1,38 +1,49 @@
 """The small committed sample under `input/`."""
 
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from jobs.generator.forms import Forms
+from jobs.generator.requests import RequestsTruth, generate_requests
 from jobs.generator.sailthru import SailthruTruth, generate_sailthru
 from jobs.generator.ses import generate_ses
 from jobs.generator.truth import Truth
 
+SES_SEED, SEED = 96, 20251336
+"""Chosen: every form and class shows, a bounce after delivery and a suppressed address too, with rates by region near
+those of many more events."""
+FIRST_DAY, DAYS = date(2025, 10, 20), 5  # Monday to Friday, the same ones for both providers
 SAMPLE_FORMS = Forms(
-    unknown_class=0.05,
-    broken=0.13,
-    control=0.02,
-    joined=0.05,
+    unknown_class=0.015,
+    broken=0.045,
+    control=0.012,
     too_large=0,
-    gz=0.15,
+    gz=0.35,
     gz_members=0,
-    cut_off=0.08,
+    gz_named_json=0.15,
+    plain_named_gz=0.15,
+    cut_off=0.12,
+    crlf=0.15,
+    bom=0.15,
     odd_names=0,
     odd_files=0.01,
     odd_file_kinds=("zero_bytes", "blank_lines_only", "hidden_underscore", "zip"),
 )
 
 
-def write_sample(input_dir: Path) -> tuple[Truth, SailthruTruth]:
-    """Replace `ses` and `sailthru` in `input_dir` by the made-up sample, and return what must come out of each.
+def write_sample(input_dir: Path) -> tuple[Truth, SailthruTruth, RequestsTruth]:
+    """Replace `ses`, `sailthru` and `requests` in `input_dir` by the made-up sample; return what must come out of each.
 
     Names are fit for any file system, and nothing depends on modification times, which git does not keep.
     """
-    for provider in ("ses", "sailthru"):
-        shutil.rmtree(input_dir / provider, ignore_errors=True)
-    ses = generate_ses(input_dir, events=300, seed=20251126, forms=SAMPLE_FORMS, days=2, events_per_file=30)
-    sailthru = generate_sailthru(
-        input_dir, messages=150, seed=20251126, start=date(2025, 10, 20), days=3, update_days=3, profiles=45
+    for folder in ("ses", "sailthru", "requests"):
+        shutil.rmtree(input_dir / folder, ignore_errors=True)
+    start = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC)
+    ses = generate_ses(
+        input_dir, events=1000, seed=SES_SEED, forms=SAMPLE_FORMS, start=start, days=DAYS, events_per_file=150
     )
-    return ses, sailthru
+    sailthru = generate_sailthru(
+        input_dir, messages=250, seed=SEED, start=FIRST_DAY, days=DAYS, update_days=3, profiles=60
+    )
+    return ses, sailthru, generate_requests(input_dir, ses, sailthru, seed=SEED)

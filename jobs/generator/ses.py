@@ -49,7 +49,9 @@ def generate_ses(
         raise ValueError(f"start is {start}, which names no zone; give one, for example UTC.")
     forms = Forms() if forms is None else forms
     micros = int((start - EPOCH).total_seconds()) * SECOND
-    history = History(Random(f"history {seed}"), events, micros, days, forms.without_body, forms.unknown_class)
+    history = History(
+        Random(f"history {seed}"), events, micros, days, forms.without_body, forms.unknown_class, forms.lost
+    )
     delivery = _Delivery(output, events, seed, forms, events_per_file, max_record_bytes)
     return delivery.of(history)
 
@@ -108,6 +110,8 @@ class _Delivery:
             if self.large_left and self.delivered >= self.large_every:
                 self._add_large(event, at)
         self._finish()
+        if history.events_lost:
+            self.seen["lost"] = history.events_lost
         self.truth.forms = dict(sorted(self.seen.items()))
         return self.truth
 

@@ -9,7 +9,11 @@ from typing import Any, Self
 
 @dataclass(slots=True)
 class EventTruth:
-    """One distinct event; times in microseconds since 1970-01-01 UTC, None where the record states none."""
+    """One distinct event; times in microseconds since 1970-01-01 UTC, None where the record states none.
+
+    `campaign` is the configuration set of the message, also where no copy shows it. `unsubscribes` says whether new
+    preferences end a subscription: all of it, or a topic that was not out before.
+    """
 
     event_class: str
     message_id: str
@@ -25,6 +29,8 @@ class EventTruth:
     ip_address: str | None
     user_agent: str | None
     feedback_id: str | None
+    campaign: str | None
+    unsubscribes: bool
     copies: int = 0
 
     @property
