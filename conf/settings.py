@@ -32,7 +32,7 @@ from conf.errors import ConfigurationError
 CONF_FOLDER = Path(__file__).parent
 ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
 FREE_SECTION = "spark.conf"  # the only section whose keys are not ours
-SECTIONS = ("spark", "sailthru", FREE_SECTION)
+SECTIONS = ("spark", "sailthru", "quarantine_limit", FREE_SECTION)
 
 
 def _with_date_and_time(value: object) -> object:
@@ -115,6 +115,22 @@ class SailthruSettings(Section):
     )
 
 
+class QuarantineLimit(Section):
+    """When a stream is to stop because too many records are no events."""
+
+    share: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Largest share of a micro-batch's records that may be quarantined, from 0 to 1. A batch above "
+        "it is committed with its quarantine, then the query ends with exit code 1 and says why; a start with the "
+        "same limit ends there again. null: no limit.",
+    )
+    min_records: int = Field(
+        default=100, ge=1, description="Micro-batches of fewer records than this are not held to the limit."
+    )
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -164,12 +180,25 @@ class Settings(Section):
         description="Days from the time of load. A record whose event lies further in the future is "
         "quarantined as time_out_of_range.",
     )
+    clock_tolerance_hours: float = Field(
+        default=1,
+        ge=0,
+        le=1_000_000,
+        description="Hours that this machine's clock may be behind the newest load of the warehouse; if it is further "
+        "behind, the stream does not start, for which event times lie in the future depends on the clock.",
+    )
+    email_kind_tag: Text | None = Field(
+        default=None,
+        description="SES message tag whose first value says what kind of email a message is; null, or a message "
+        "without it, means its configuration set.",
+    )
     progress: Literal["text", "json"] = Field(
         default="text",
         description="How jobs report progress: `text` for people, `json` for machines, one object a line.",
     )
     spark: SparkSettings = SparkSettings()
     sailthru: SailthruSettings = SailthruSettings()
+    quarantine_limit: QuarantineLimit = QuarantineLimit()
 
     @property
     def checkpoints_uri(self) -> str:
@@ -232,6 +261,11 @@ def _keys(model: type[Section] = Settings, prefix: str = "") -> Iterator[str]:
 
 
 KEYS = tuple(_keys())  # dotted: `spark.driver_memory`
+
+
+def environment_variable(key: str) -> str:
+    """The name of the environment variable that sets a key."""
+    return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
 
 
 def _is_known(key: str) -> bool:
@@ -332,7 +366,7 @@ def _unknown(given: Given) -> str:
     is_variable = given.source == "environment"
     nearest = difflib.get_close_matches(given.key, KEYS, n=1, cutoff=0.0)[0]
     if is_variable:
-        nearest = ENVIRONMENT_PREFIX + nearest.upper().replace(".", "__")
+        nearest = environment_variable(nearest)
     return f"{given.source}: `{given.name}` is no known setting; the nearest is `{nearest}`."
 
 

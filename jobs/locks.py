@@ -3,37 +3,57 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from conf.errors import ConfigurationError
 
 
-@contextmanager
-def only_loader(warehouse: Path, provider: str) -> Iterator[None]:
+def only_loader(warehouse: Path, provider: str) -> AbstractContextManager[None]:
     """Be the only loader of a provider's files into this warehouse; another is refused at once."""
-    with _opened(warehouse, f"loader-{provider}") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(file, 20, 0).decode() or "unknown"
-            raise ConfigurationError(
-                f"Another loader of {provider} (process {holder}) is at work on {warehouse}: stop it, "
-                "or give this one another --warehouse."
-            ) from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, str(os.getpid()).encode(), 0)
-        yield
+    remedy = "stop it, or give this one another --warehouse"
+    return _only(warehouse, f"loader-{provider}", f"Another loader of {provider}", remedy)
 
 
-@contextmanager
-def writing_events(warehouse: Path) -> Iterator[None]:
+def only_replay(warehouse: Path) -> AbstractContextManager[None]:
+    """Be the only replay of this warehouse's quarantine; another is refused at once."""
+    return _only(warehouse, "replay", "Another replay", "start again when it has ended")
+
+
+def only_builder(warehouse: Path) -> AbstractContextManager[None]:
+    """Be the only one who builds this warehouse's summaries; another is refused at once."""
+    return _only(warehouse, "summaries", "Another build_summaries", "start again when it has ended")
+
+
+def writing_events(warehouse: Path) -> AbstractContextManager[None]:
     """Hold back every other writer of `events` from looking for duplicates until the commit.
 
     Blind appends never conflict in Delta: without this, two writers that look at the same time both add an event.
     """
-    with _opened(warehouse, "events") as file:
+    return writing(warehouse, "events")
+
+
+@contextmanager
+def writing(warehouse: Path, table: str) -> Iterator[None]:
+    """Hold back every other writer of a table of which rows are changed, not only added.
+
+    Delta lets a merge fail if another commit comes between its reading and its own, be it a blind append.
+    """
+    with _opened(warehouse, table) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _only(warehouse: Path, name: str, who: str, remedy: str) -> Iterator[None]:
+    with _opened(warehouse, name) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(file, 20, 0).decode() or "unknown"
+            raise ConfigurationError(f"{who} (process {holder}) is at work on {warehouse}: {remedy}.") from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, str(os.getpid()).encode(), 0)
         yield
 
 

@@ -1,12 +1,14 @@
 """The Delta tables of a warehouse: made from their contracts, appended to once per batch."""
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, reduce
 from operator import and_
 from pathlib import Path
+from typing import Any
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -14,7 +16,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import PipelineError
+from jobs.locks import writing
+from schemas.catalog import TABLES
 from schemas.contract import TableContract, missing_columns
+from schemas.views import VIEWS
 from transforms.states import is_newer
 
 
@@ -27,16 +32,19 @@ def uri(warehouse: Path, contract: TableContract) -> str:
     return f"{warehouse}/{contract.name}"
 
 
+def is_there(warehouse: Path, contract: TableContract) -> bool:
+    """Whether the table is there: a folder without a commit, as a job killed while it makes one leaves it, is none."""
+    return any((warehouse / contract.name / "_delta_log").glob("[0-9]*.json"))
+
+
 def create(spark: SparkSession, warehouse: Path, contract: TableContract) -> None:
-    """Make the table if it is not there; one of another shape is refused."""
+    """Make the table if it is not there; add columns it lacks; one of another shape is refused."""
     path = uri(warehouse, contract)
-    if DeltaTable.isDeltaTable(spark, path):
-        found = spark.read.format("delta").load(path).columns
-        if missing := missing_columns(contract, found):
-            raise ContractError(
-                f"The table {path} lacks {missing}: it was made by an older version. Load into another warehouse."
-            )
+    if is_there(warehouse, contract):
+        _migrate(spark, path, contract)
         return
+    # What was begun and never committed: Delta would take the folder for a table, and not make one.
+    shutil.rmtree(warehouse / contract.name / "_delta_log", ignore_errors=True)
     builder = DeltaTable.createIfNotExists(spark).location(path).comment(contract.grain)
     builder = builder.addColumns(contract.stored_schema)
     if contract.partitioned_by:
@@ -46,9 +54,72 @@ def create(spark: SparkSession, warehouse: Path, contract: TableContract) -> Non
     builder.execute()
 
 
-def read(spark: SparkSession, warehouse: Path, contract: TableContract) -> DataFrame:
-    """The table as it is now."""
-    return spark.read.format("delta").load(uri(warehouse, contract))
+def _migrate(spark: SparkSession, path: str, contract: TableContract) -> None:
+    """Add the columns and properties that an older contract did not have; refuse any other difference."""
+    detail = DeltaTable.forPath(spark, path).detail().select("partitionColumns", "properties").first()
+    assert detail is not None
+    found = spark.read.format("delta").load(path).schema
+    if problem := _difference(contract, found, detail.partitionColumns):
+        raise ContractError(
+            f"The table {path} {problem}: it was made by another version of this project. Load the files again into "
+            "a new warehouse: ./spark-submit.sh stream_events --available-now --warehouse <new folder>"
+        )
+    table = "delta.`" + path.replace("`", "``") + "`"
+    if missing := [f for f in contract.stored_schema.fields if f.name not in found.names]:
+        columns = ", ".join(
+            f"`{f.name}` {f.dataType.simpleString()} comment {_quoted(f.metadata['comment'])}" for f in missing
+        )
+        spark.sql(f"alter table {table} add columns ({columns})")
+    if stale := {k: v for k, v in contract.table_properties.items() if detail.properties.get(k) != v}:
+        values = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in stale.items())
+        spark.sql(f"alter table {table} set tblproperties ({values})")
+
+
+def _difference(contract: TableContract, found: StructType, partitioned_by: Sequence[str]) -> str:
+    """What of a table's shape cannot be mended in place, in words; empty if nothing."""
+    fields = contract.stored_schema.fields
+    if other := [f.name for f in fields if f.name in found.names and found[f.name].dataType != f.dataType]:
+        return f"has another type of {', '.join(other)}"
+    if needed := [f.name for f in fields if f.name not in found.names and not f.nullable]:
+        return f"lacks {', '.join(needed)}, which cannot be NULL"
+    if tuple(partitioned_by) != contract.partitioned_by:
+        return f"is partitioned by {', '.join(partitioned_by) or 'nothing'}"
+    return ""
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+@dataclass(frozen=True)
+class Commits:
+    """What a table's log says of its writers."""
+
+    version: int
+    """The newest commit; 0 is the one that made the table."""
+    batches: Mapping[str, int]
+    """The newest batch of each `Writer.app_id`."""
+
+
+def commits(spark: SparkSession, warehouse: Path, contract: TableContract) -> Commits | None:
+    """The commits of the table; None if it is not there."""
+    if not is_there(warehouse, contract):
+        return None
+    jvm: Any = spark._jvm
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, uri(warehouse, contract))
+    snapshot = log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
+    written = snapshot.setTransactions()
+    batches = {written.apply(i).appId(): int(written.apply(i).version()) for i in range(written.size())}
+    return Commits(int(snapshot.version()), batches)
+
+
+def read(spark: SparkSession, warehouse: Path, contract: TableContract, version: int | None = None) -> DataFrame:
+    """The table as it is whenever the rows are read; with `version` as that commit left it."""
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", str(version))
+    return reader.load(uri(warehouse, contract))
 
 
 def shaped_as(rows: DataFrame, contract: TableContract) -> DataFrame:
@@ -56,6 +127,44 @@ def shaped_as(rows: DataFrame, contract: TableContract) -> DataFrame:
     if missing := missing_columns(contract, rows.columns):
         raise ContractError(f"`{contract.name}` needs columns {missing}, but the rows to write lack them.")
     return rows.select(*_shape(contract.name, contract.stored_schema.json()))
+
+
+def replace(spark: SparkSession, warehouse: Path, rows: DataFrame, contract: TableContract, note: str) -> None:
+    """Make `rows` the whole table in one commit, which bears the note; until then readers see the one before.
+
+    A table that is not there is made first, without rows.
+    """
+    path = uri(warehouse, contract)
+    was_there = is_there(warehouse, contract)
+    if not was_there:
+        create(spark, warehouse, contract)
+    shaped = shaped_as(rows, contract)
+    writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
+    found = spark.read.format("delta").load(path).schema
+    if was_there and [(f.name, f.dataType) for f in found] != [(f.name, f.dataType) for f in contract.schema]:
+        comments = {f.name: f.metadata for f in contract.stored_schema.fields}
+        shaped = shaped.select(*[F.col(f"`{n}`").alias(n, metadata=comments[n]) for n in shaped.columns])
+        writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
+        writer = writer.option("overwriteSchema", "true")
+    writer.save(path)
+
+
+def version(spark: SparkSession, warehouse: Path, contract: TableContract) -> int:
+    """The number of the table's newest commit."""
+    found = commits(spark, warehouse, contract)
+    assert found is not None
+    return found.version
+
+
+def register(spark: SparkSession, warehouse: Path) -> None:
+    """Give the session every table that is there, and the views over them, under their own names."""
+    present = {t.name for t in TABLES if is_there(warehouse, t)}
+    for contract in TABLES:
+        if contract.name in present:
+            read(spark, warehouse, contract).createOrReplaceTempView(contract.name)
+    for view in VIEWS:
+        if present.issuperset(view.of):
+            spark.sql(view.sql).createOrReplaceTempView(view.name)
 
 
 @cache
@@ -95,15 +204,20 @@ def upsert(
     """Merge one version per key into a table of newest versions, in one commit.
 
     Of a table partitioned by day only the partitions of `days` are read, given as literals: they must hold every
-    version's day. Merging the same versions again changes nothing.
+    version's day. Merging the same versions again changes nothing. Other writers of the table wait until the commit.
     """
-    same = [F.col(f"new.{name}") == F.col(f"known.{name}") for name in contract.key]
     near = [F.col(f"known.{name}").isin(list(days)) for name in contract.partitioned_by]
-    (
-        DeltaTable.forPath(spark, uri(warehouse, contract))
-        .alias("known")
-        .merge(shaped_as(versions, contract).alias("new"), reduce(and_, [*near, *same]))
-        .whenMatchedUpdateAll(is_newer("new", "known"))
-        .whenNotMatchedInsertAll()
-        .execute()
-    )
+    with writing(warehouse, contract.name):
+        (
+            DeltaTable.forPath(spark, uri(warehouse, contract))
+            .alias("known")
+            .merge(shaped_as(versions, contract).alias("new"), reduce(and_, [*near, same_key(contract)]))
+            .whenMatchedUpdateAll(is_newer("new", "known"))
+            .whenNotMatchedInsertAll()
+            .execute()
+        )
+
+
+def same_key(contract: TableContract) -> Column:
+    """Whether rows of the aliases `new` and `known` are the same row of the table."""
+    return reduce(and_, [F.col(f"new.{name}") == F.col(f"known.{name}") for name in contract.key])

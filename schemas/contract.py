@@ -34,6 +34,8 @@ class TableContract:
     name: str
     grain: str
     key: tuple[str, ...]
+    written_by: tuple[str, ...]
+    """The jobs that write it; none for a table that is only read."""
     schema: StructType
     partitioned_by: tuple[str, ...] = ()
     statistics: tuple[str, ...]

@@ -8,10 +8,14 @@ _TEXT = StringType()
 _TEXTS = ArrayType(StringType())
 _INSTANT = TimestampType()
 
+REPLAYED = "replay-"
+"""How the `batch_id` of a row begins that replay brought: no ledger line counts it."""
+
 EVENTS = TableContract(
     name="events",
     grain="one event: something that happened to one message, once",
     key=("event_id",),
+    written_by=("stream_events", "replay_quarantine"),
     partitioned_by=("event_date",),
     statistics=("event_time",),
     schema=StructType(
@@ -130,7 +134,8 @@ EVENTS = TableContract(
                 "batch_id",
                 _TEXT,
                 nullable=False,
-                comment="The batch that brought the row: the checkpoint's id, a dash, and the batch's number.",
+                comment="The batch that brought the row: the checkpoint's id, a dash, and the batch's number; of one "
+                f"that replay brought, {REPLAYED} and the time that quarantine has in replayed_at.",
             ),
             column(
                 "provider",

@@ -1,0 +1,138 @@
+"""`build_summaries`: the tables of answers, made anew from `events` and the team's requests."""
+
+import argparse
+import difflib
+import json
+import time
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyspark.sql import DataFrame, SparkSession
+
+from conf.errors import ConfigurationError
+from conf.settings import Settings
+from jobs import tables
+from jobs.crash_points import reached
+from jobs.locks import only_builder
+from jobs.progress import say
+from jobs.requests import read_requests
+from jobs.session import build_session
+from jobs.storage import local_path
+from schemas.contract import TableContract
+from schemas.events import EVENTS
+from schemas.journeys import JOURNEYS
+from schemas.messages import MESSAGES
+from schemas.region_summary import REGION_SUMMARY
+from transforms.journeys import to_journeys
+from transforms.lifecycle import to_lifecycle
+from transforms.messages import to_messages
+from transforms.region_summary import to_region_summary
+
+
+class Sources:
+    """What summaries are made of: one and the same version of `events` for all of them, and each other."""
+
+    def __init__(self, spark: SparkSession, settings: Settings, events_version: int) -> None:
+        self._spark, self._settings = spark, settings
+        self._events_version = events_version
+        self._warehouse = local_path(settings.warehouse)
+        self._made: dict[str, DataFrame] = {}
+
+    @cached_property
+    def lifecycle(self) -> DataFrame:
+        """The rows of `to_lifecycle`."""
+        events = tables.read(self._spark, self._warehouse, EVENTS, self._events_version)
+        return to_lifecycle(events, self._settings.email_kind_tag)
+
+    @cached_property
+    def requests(self) -> DataFrame:
+        """The rows of `requests`."""
+        return read_requests(self._spark, self._settings, tells=True)
+
+    def of(self, contract: TableContract) -> DataFrame:
+        """Another summary's rows: read if this run has written it, else computed."""
+        if contract.name not in self._made:
+            self._made[contract.name] = SUMMARIES[contract.name].rows(self)
+        return self._made[contract.name]
+
+    def use_written(self, contract: TableContract) -> None:
+        """From now on read the summary, as it is now, instead of computing it."""
+        version = tables.version(self._spark, self._warehouse, contract)
+        self._made[contract.name] = tables.read(self._spark, self._warehouse, contract, version)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table of answers, and how its rows come out of the sources."""
+
+    contract: TableContract
+    rows: Callable[[Sources], DataFrame]
+
+
+SUMMARIES = {
+    summary.contract.name: summary
+    for summary in (
+        Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle)),
+        Summary(MESSAGES, lambda sources: to_messages(sources.lifecycle, sources.of(JOURNEYS))),
+        Summary(REGION_SUMMARY, lambda sources: to_region_summary(sources.requests, sources.of(MESSAGES))),
+    )
+}
+"""In the order in which they are made: a summary may use those before it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this job beside those of every job."""
+    parser.add_argument("--only", metavar="A,B", help=f"make only these of: {', '.join(SUMMARIES)}")
+    parser.add_argument(
+        "--full", action="store_true", help="make them anew from all events (what every run does as yet)"
+    )
+
+
+def main(settings: Settings, arguments: argparse.Namespace) -> None:
+    """Make the summaries anew, each in one commit."""
+    build(settings, only=_named(arguments.only))
+
+
+def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark: SparkSession | None = None) -> None:
+    """Run the job; with `spark` the session given is used, and left running."""
+    warehouse = local_path(settings.warehouse)
+    if not tables.is_there(warehouse, EVENTS):
+        raise ConfigurationError(f"No table `events` in {warehouse}: run stream_events first, or name its --warehouse.")
+    with ExitStack() as held:
+        held.enter_context(only_builder(warehouse))
+        session = spark or build_session(settings, "build_summaries")
+        if spark is None:
+            held.callback(session.stop)
+        version = tables.version(session, warehouse, EVENTS)
+        sources = Sources(session, settings, version)
+        if REGION_SUMMARY.name in only:
+            sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
+        for name, summary in SUMMARIES.items():
+            if name in only:
+                began = time.monotonic()
+                note = json.dumps({"events_version": version})
+                tables.replace(session, warehouse, summary.rows(sources), summary.contract, note)
+                reached(f"{name} committed")
+                sources.use_written(summary.contract)
+                _tell(sources.of(summary.contract).count(), name, version, time.monotonic() - began, settings)
+
+
+def _named(only: str | None) -> Collection[str]:
+    if only is None:
+        return tuple(SUMMARIES)
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    for name in names or [only]:
+        if name not in SUMMARIES:
+            nearest = difflib.get_close_matches(name, SUMMARIES, n=1)
+            hint = f"did you mean `{nearest[0]}`?" if nearest else f"there are: {', '.join(SUMMARIES)}."
+            raise ConfigurationError(f"--only: no summary `{name}`: {hint}")
+    return names
+
+
+def _tell(rows: int, name: str, version: int, seconds: float, settings: Settings) -> None:
+    if settings.progress == "json":
+        print(json.dumps({"summary": name, "rows": rows, "events_version": version, "seconds": round(seconds, 3)}))
+        return
+    say(f"{name}: {rows:,} rows from version {version:,} of events in {seconds:.1f} s")

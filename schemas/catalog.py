@@ -1,0 +1,24 @@
+"""All tables, in the order of reading."""
+
+from schemas.contract import TableContract
+from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.journeys import JOURNEYS
+from schemas.messages import MESSAGES
+from schemas.quarantine import QUARANTINE
+from schemas.region_summary import REGION_SUMMARY
+from schemas.requests import REQUESTS
+from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
+
+TABLES: tuple[TableContract, ...] = (
+    EVENTS,
+    QUARANTINE,
+    FILES,
+    SAILTHRU_MESSAGES,
+    BLASTS,
+    PROFILES,
+    REQUESTS,
+    MESSAGES,
+    JOURNEYS,
+    REGION_SUMMARY,
+)

@@ -1,0 +1,88 @@
+"""`messages`: what became of each message."""
+
+from pyspark.sql.types import (
+    BooleanType,
+    DateType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from schemas.contract import Role, TableContract, column
+from schemas.stages import count_columns, first_columns, message_key
+
+MESSAGE_KEY = ("provider", "account", "message_id")
+
+
+def _recipients(name: str, comment: str) -> StructField:
+    return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
+
+
+def _flag(name: str, comment: str) -> StructField:
+    return column(name, BooleanType(), nullable=False, role=Role.SETTLED, comment=comment)
+
+
+def about_message() -> list[StructField]:
+    """What every row about a message says of the message itself."""
+    return [
+        column(
+            "send_date",
+            DateType(),
+            nullable=False,
+            role=Role.SETTLED,
+            comment="UTC date of timestamp; of the first event where no event states it.",
+        ),
+        column(
+            "email_kind",
+            StringType(),
+            nullable=False,
+            comment="Kind of email: the tag that the setting email_kind_tag names, else the configuration set (SES), "
+            "the blast's id or the template (Sailthru); unknown where no event states it.",
+        ),
+        column(
+            "timestamp",
+            TimestampType(),
+            role=Role.SETTLED,
+            comment="When the provider accepted the message, UTC; NULL if no event states it.",
+        ),
+        column("profile_id", StringType(), role=Role.SETTLED, comment="Sailthru profile; NULL for SES."),
+    ]
+
+
+MESSAGES = TableContract(
+    name="messages",
+    grain="one message of which there is an event",
+    key=MESSAGE_KEY,
+    written_by=("build_summaries",),
+    statistics=("send_date",),
+    schema=StructType(
+        [
+            *message_key(),
+            *about_message(),
+            *count_columns("Events of class"),
+            *first_columns(),
+            _recipients(
+                "recipients_sent",
+                "Recipients it was sent to: named by a send, or by an event that only a sent message has. A message "
+                "whose events name nobody counts as one.",
+            ),
+            _recipients(
+                "recipients_suppressed",
+                "Those of recipients_sent whose address was on a suppression list, so that nobody tried.",
+            ),
+            _recipients(
+                "recipients_delivered",
+                "Those of recipients_sent with a delivery and no bounce at or after the last one (Sailthru: without a "
+                "bounce).",
+            ),
+            _recipients("recipients_bounced", "Those of recipients_sent with a bounce that is no suppression."),
+            _flag("is_delivered", "Whether recipients_delivered is not 0."),
+            _flag("is_opened", "Whether it was opened or clicked, by whomever."),
+            _flag("is_clicked", "Whether it was clicked, by whomever."),
+            _flag("is_complained", "Whether it was reported as spam: neither not-spam nor a suppression."),
+            _flag("is_unsubscribed", "Whether somebody opted out after it."),
+        ]
+    ),
+)

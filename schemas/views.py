@@ -1,0 +1,81 @@
+"""Views over the tables, in SQL that Spark and DuckDB both read."""
+
+from dataclasses import dataclass
+
+from schemas.metrics import DEFAULT_PROFILE
+from schemas.stages import STAGES
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A named question; `of` are the tables it reads."""
+
+    name: str
+    comment: str
+    sql: str
+    of: tuple[str, ...]
+
+
+ALL = "all"
+"""The region of the row that counts every message."""
+
+
+def _sum(count: str) -> str:
+    return f"cast(sum({count}) as bigint) as {count}"
+
+
+def _total() -> str:
+    sums = [_sum(s.count) for s in STAGES]
+    by_region, overall = [], []
+    for metric in DEFAULT_PROFILE:
+        (numerator, _), (denominator, _), (rate, _) = metric.columns.items()
+        by_region += [
+            _sum(numerator),
+            _sum(denominator),
+            f"cast(sum({numerator}) as double) / nullif(sum({denominator}), 0) as {rate}",
+        ]
+        overall += [f"{sql} as {name}" for name, sql in metric.columns.items()]
+    per_region = [_sum("requests"), _sum("messages"), *sums, *by_region]
+    of_all = [f"(select {_sum('requests')} from region_summary) as requests", "count(*) as messages", *sums, *overall]
+
+    def columns(region: str, rest: list[str]) -> str:
+        return ",\n       ".join([f"select {region}", *rest])
+
+    regions, everything = columns("region", per_region), columns(f"'{ALL}' as region", of_all)
+    return f"{regions}\nfrom region_summary group by region\nunion all\n{everything}\nfrom messages"
+
+
+VIEWS = (
+    View(
+        name="ses_mail",
+        of=("events",),
+        comment="`events` under the name that the analysts' existing SQL uses; it holds Sailthru's too, if loaded.",
+        sql="select * from events",
+    ),
+    View(
+        name="region_summary_total",
+        of=("region_summary", "messages"),
+        comment="One row per region over all kinds and days, and the row `all`, in which a message asked for in two "
+        "regions counts once.",
+        sql=_total(),
+    ),
+    View(
+        name="opened_not_clicked",
+        of=("journeys",),
+        comment="Journeys opened and never clicked. One whose recipient is NULL is a message of which SES does not say "
+        "who opened it.",
+        sql="select * from journeys where is_opened and not is_clicked",
+    ),
+    View(
+        name="delivered_not_opened",
+        of=("journeys",),
+        comment="Journeys delivered and not opened, but for those of which an open of the message names nobody.",
+        sql="select * from journeys where is_delivered and not is_opened and not message_opened",
+    ),
+    View(
+        name="bounced_after_delivery",
+        of=("journeys",),
+        comment="Journeys that bounced at or after their first delivery.",
+        sql="select * from journeys where is_bounced and last_bounce_at >= first_delivery_at",
+    ),
+)

@@ -1,0 +1,48 @@
+"""A warehouse that several modules look at."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from conf.settings import Settings
+from jobs.build_summaries import build
+from jobs.generator import RequestsTruth, SailthruTruth, Truth, generate_requests, generate_sailthru, generate_ses
+from jobs.stream_events import load
+from schemas.catalog import TABLES
+from tests.conftest import settings_for
+from tests.summaries import Expected, expected
+from tests.tables import rows_of
+
+EVENT_COUNT = int(os.environ.get("SUMMARY_EVENTS", "3000"))
+
+
+class Built:
+    """A warehouse with its summaries, and what they must hold."""
+
+    def __init__(self, settings: Settings, ses: Truth, sailthru: SailthruTruth, requests: RequestsTruth) -> None:
+        self.settings, self.warehouse = settings, Path(settings.warehouse)
+        self.ses, self.sailthru, self.requests = ses, sailthru, requests
+        self.truth: Expected = expected(ses, sailthru, requests)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a summary."""
+        return rows_of(self.warehouse, next(t for t in TABLES if t.name == name))
+
+
+@pytest.fixture(scope="session")
+def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Both providers' files in every shape, loaded and summarised; no test changes what is there."""
+    folder = tmp_path_factory.mktemp("summaries")
+    ses = generate_ses(folder / "input", events=EVENT_COUNT, seed=11)
+    clients = ("4321", "77")  # with equal message ids
+    sailthru = generate_sailthru(
+        folder / "input", messages=EVENT_COUNT // 10, days=4, update_days=2, seed=11, clients=clients
+    )
+    requests = generate_requests(folder / "input", ses, sailthru, seed=11)
+    settings = settings_for(folder)
+    load(settings, spark=spark)
+    build(settings, spark=spark)
+    return Built(settings, ses, sailthru, requests)

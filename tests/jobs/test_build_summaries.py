@@ -1,0 +1,310 @@
+"""The summaries against the truth of made-up events, and against DuckDB, which computes them from `events` its way."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from conf.errors import ConfigurationError
+from jobs import tables
+from jobs.__main__ import main
+from jobs.build_summaries import build
+from jobs.locks import only_builder
+from jobs.requests import read_requests
+from schemas.events import EVENTS
+from schemas.journeys import JOURNEYS
+from schemas.messages import MESSAGES
+from schemas.region_summary import REGION_SUMMARY
+from schemas.views import VIEWS
+from tests.conftest import settings_for
+from tests.jobs.conftest import Built
+from tests.summaries import (
+    COUNT_OF_CLASS,
+    DUCKDB_JOURNEYS,
+    DUCKDB_LIFECYCLE,
+    DUCKDB_MACROS,
+    DUCKDB_MESSAGES,
+    RATES,
+    duckdb_regions,
+    rates_hold,
+)
+from tests.tables import same_bag
+
+STATES = ("sent", "suppressed", "delivered", "bounced", "opened", "clicked", "complained", "unsubscribed")
+FLAGS = tuple(f"is_{state}" for state in STATES)
+SECONDS = ("seconds_to_deliver", "seconds_to_open", "seconds_to_click")
+JOURNEY_KEY = ("provider", "account", "message_id", "recipient")
+OF_JOURNEY = (*COUNT_OF_CLASS.values(), *FLAGS, "path", "last_state", *SECONDS, "message_opened", "message_clicked")
+OF_MESSAGE = (
+    *COUNT_OF_CLASS.values(),
+    *(f"recipients_{s}" for s in ("sent", "suppressed", "delivered", "bounced")),
+    *("is_delivered", "is_opened", "is_clicked", "is_complained", "is_unsubscribed", "send_date"),
+)
+FRACTIONS = tuple(f"{name}_{part}" for name in RATES for part in ("numerator", "denominator"))
+SUMS = ("requests", "messages", *COUNT_OF_CLASS.values(), *FRACTIONS)
+
+
+@pytest.fixture(scope="module")
+def duck(built: Built) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB over the same `events`, with its own journeys and messages computed."""
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    connection.register("events", DeltaTable(str(built.warehouse / "events")).to_pyarrow_table())
+    requests = [(r.message_id, r.region, r.request_time) for r in built.requests.requests]
+    connection.execute("create temp table requests (message_id varchar, region varchar, request_time timestamp)")
+    connection.executemany("insert into requests values (?, ?, make_timestamp(?))", requests)
+    for statement in (DUCKDB_MACROS, DUCKDB_LIFECYCLE, DUCKDB_JOURNEYS, DUCKDB_MESSAGES):
+        connection.execute(statement)
+    yield connection
+    connection.close()
+
+
+def picked(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Some columns of rows; seconds to the microsecond."""
+    return [tuple(round(v, 6) if isinstance(v := row[n], float) else v for n in names) for row in rows]
+
+
+def asked(duck: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    """DuckDB's answer as rows."""
+    answer = duck.sql(sql)
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
+
+
+def test_journeys_are_the_truth(built: Built) -> None:
+    names = (*JOURNEY_KEY, *OF_JOURNEY)
+    wanted = [dict(zip(JOURNEY_KEY, key, strict=True)) | row for key, row in built.truth.journeys.items()]
+    same_bag(picked(built.rows("journeys"), names), picked(wanted, names))
+    steps = {tuple(r[k] for k in JOURNEY_KEY): len(r["steps"]) for r in built.rows("journeys")}
+    assert steps == {key: row["steps"] for key, row in built.truth.journeys.items()}
+
+
+def test_messages_are_the_truth(built: Built) -> None:
+    names = (*JOURNEY_KEY[:3], *OF_MESSAGE)
+    wanted = [dict(zip(JOURNEY_KEY[:3], key, strict=True)) | row for key, row in built.truth.messages.items()]
+    same_bag(picked(built.rows("messages"), names), picked(wanted, names))
+
+
+def test_regions_are_the_truth(built: Built) -> None:
+    found: dict[Any, Counter[str]] = {}
+    for row in built.rows("region_summary"):
+        found.setdefault((row["region"], row["send_date"]), Counter()).update({name: row[name] for name in SUMS})
+    assert set(found) == set(built.truth.regions)
+    for key, sums in built.truth.regions.items():
+        assert +found[key] == +sums, key
+
+
+def test_duckdb_computes_the_same(built: Built, duck: duckdb.DuckDBPyConnection) -> None:
+    journeys = (*JOURNEY_KEY, *COUNT_OF_CLASS.values(), *FLAGS, "path", *SECONDS, "email_kind")
+    same_bag(picked(built.rows("journeys"), journeys), picked(asked(duck, "from duck_journeys"), journeys))
+    messages = (*JOURNEY_KEY[:3], *OF_MESSAGE, "email_kind")
+    same_bag(picked(built.rows("messages"), messages), picked(asked(duck, "from duck_messages"), messages))
+    regions = ("region", "email_kind", "send_date", *SUMS)
+    same_bag(picked(built.rows("region_summary"), regions), picked(asked(duck, duckdb_regions()), regions))
+
+
+def test_no_rate_is_above_1(built: Built, spark: SparkSession) -> None:
+    """On lost deliveries, blocked images, several recipients, suppressed sends, late bounces, not-spam complaints."""
+    tables.register(spark, built.warehouse)
+    total = [row.asDict() for row in spark.table("region_summary_total").collect()]
+    rates_hold([*built.rows("region_summary"), *total])
+    journeys = built.rows("journeys")
+    assert any(j["is_opened"] and not j["delivered"] and j["provider"] == "ses" and j["recipient"] for j in journeys)
+    assert any(j["clicked"] and not j["opened"] for j in journeys)
+    assert any(j["recipient"] is None for j in journeys)
+    assert any(j["is_suppressed"] for j in journeys)
+    assert any(j["is_bounced"] and j["delivered"] for j in journeys)
+    assert any(j["complained"] and not j["is_complained"] for j in journeys)
+
+
+def test_the_total_counts_each_message_once(built: Built, spark: SparkSession) -> None:
+    tables.register(spark, built.warehouse)
+    total = {row.region: row for row in spark.table("region_summary_total").collect()}
+    assert (
+        total["all"].messages
+        == len(built.truth.messages)
+        < sum(r.messages for r in total.values()) - total["all"].messages
+    )
+    assert total["all"].requests == len(built.requests.requests)
+    everything = Counter({k: sum(m[k] for m in built.truth.messages.values()) for k in COUNT_OF_CLASS.values()})
+    assert {k: total["all"][k] for k in COUNT_OF_CLASS.values()} == dict(everything)
+
+
+@pytest.mark.parametrize(
+    ("view", "holds"),
+    [
+        pytest.param("opened_not_clicked", lambda j: j["is_opened"] and not j["is_clicked"], id="opened-not-clicked"),
+        pytest.param(
+            "delivered_not_opened",
+            lambda j: j["is_delivered"] and not j["is_opened"] and not j["message_opened"],
+            id="delivered-not-opened",
+        ),
+        pytest.param("bounced_after_delivery", lambda j: j["bounced_after_delivery"], id="bounced-after-delivery"),
+    ],
+)
+def test_a_view_holds_the_journeys_of_its_name(
+    built: Built, spark: SparkSession, view: str, holds: Callable[[dict[str, Any]], bool]
+) -> None:
+    tables.register(spark, built.warehouse)
+    wanted = [key for key, journey in built.truth.journeys.items() if holds(journey)]
+    assert wanted
+    same_bag([tuple(row) for row in spark.table(view).select(*JOURNEY_KEY).collect()], wanted)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_spark_and_duckdb_read_the_views_alike(built: Built, spark: SparkSession, view: Any) -> None:
+    tables.register(spark, built.warehouse)
+    connection = duckdb.connect()
+    for name in view.of:
+        connection.register(name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table())
+    columns = [c for c in spark.table(view.name).columns if c not in ("tags", "steps", "timestamp")]
+    columns = [c for c in columns if not c.endswith(("_at", "_time"))]
+    listed = ", ".join(f'"{c}"' for c in columns)
+    found = connection.execute(f"select {listed} from ({view.sql})").fetchall()
+    by_spark = spark.table(view.name).select(*[f"`{c}`" for c in columns]).collect()
+    assert by_spark
+    assert Counter(map(repr, found)) == Counter(repr(tuple(row)) for row in by_spark)
+
+
+OLD_SQL = """
+with per_message as (
+    select message_id,
+           count(case when event_class = 'send' then 1 end) as sent,
+           count(case when event_class = 'delivery' then 1 end) as delivered,
+           count(case when event_class = 'bounce' then 1 end) as bounced,
+           count(case when event_class = 'open' then 1 end) as opened,
+           count(case when event_class = 'click' then 1 end) as clicked,
+           max(completion_time) as last_seen
+    from ses_mail
+    where source is not null or etl_time is not null
+    group by message_id)
+select r.region, count(*) as requested, sum(m.sent) as sent, sum(m.delivered) as delivered, sum(m.bounced) as bounced,
+       sum(case when m.opened > 0 and m.clicked = 0 then 1 else 0 end) as opened_not_clicked,
+       sum(case when m.message_id is null then 1 else 0 end) as without_events
+from requests r left join per_message m on r.message_id = m.message_id
+group by r.region
+order by r.region
+"""
+"""As the analysts wrote it for the table before this one."""
+
+
+def test_the_analysts_old_sql_runs_unchanged(
+    built: Built, spark: SparkSession, duck: duckdb.DuckDBPyConnection
+) -> None:
+    tables.register(spark, built.warehouse)
+    requests = [(r.message_id, r.region) for r in built.requests.requests]
+    spark.createDataFrame(requests, "message_id string, region string").createOrReplaceTempView("requests")
+    by_spark = [tuple(row) for row in spark.sql(OLD_SQL).collect()]
+    duck.execute("create or replace temp view ses_mail as from events")
+    by_duckdb = [
+        tuple(int(v) if i and v is not None else v for i, v in enumerate(r)) for r in duck.execute(OLD_SQL).fetchall()
+    ]
+    assert Counter(by_spark) == Counter(by_duckdb)
+    per_message: dict[str, Counter[str]] = {}
+    for key, message in built.truth.messages.items():
+        per_message.setdefault(key[2], Counter()).update({k: message[k] for k in ("sent", "opened", "clicked")})
+    wanted: Counter[str | None] = Counter()
+    for request in built.requests.requests:
+        counts = per_message.get(request.message_id, Counter())
+        wanted[request.region] += counts["opened"] > 0 and counts["clicked"] == 0
+    assert {row[0]: row[5] for row in by_spark} == dict(wanted)
+
+
+def test_a_reader_never_sees_half_of_a_summary(built: Built, spark: SparkSession) -> None:
+    wanted = {t.name: len(built.rows(t.name)) for t in (JOURNEYS, MESSAGES, REGION_SUMMARY)}
+    seen: Counter[tuple[str, int]] = Counter()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            for name in wanted:
+                seen[name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table(columns=[]).num_rows] += 1
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    build(built.settings, spark=spark)
+    done.set()
+    reader.join()
+    assert set(seen) == set(wanted.items())
+    assert min(seen.values()) > 2
+
+
+def test_only_the_summary_asked_for_is_made(built: Built, spark: SparkSession) -> None:
+    before = {t.name: DeltaTable(str(built.warehouse / t.name)).version() for t in (JOURNEYS, MESSAGES, REGION_SUMMARY)}
+    rows = Counter(map(repr, built.rows("region_summary")))
+    build(built.settings, only=["region_summary"], spark=spark)
+    after = {name: DeltaTable(str(built.warehouse / name)).version() for name in before}
+    assert after == {**before, "region_summary": before["region_summary"] + 1}
+    assert Counter(map(repr, built.rows("region_summary"))) == rows
+    note = DeltaTable(str(built.warehouse / "region_summary")).history(1)[0]["userMetadata"]
+    assert note == f'{{"events_version": {DeltaTable(str(built.warehouse / EVENTS.name)).version()}}}'
+
+
+def test_a_second_build_is_refused(built: Built, spark: SparkSession) -> None:
+    with only_builder(built.warehouse), pytest.raises(ConfigurationError, match="Another build_summaries"):
+        build(built.settings, spark=spark)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["--only", "mesages"], "did you mean `messages`?", id="unknown-summary"),
+        pytest.param(["--only", ","], "no summary", id="nothing-named"),
+        pytest.param([], "run stream_events first", id="no-events"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build_summaries", "--warehouse", str(tmp_path), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_requests_of_files_with_other_columns_in_other_order_and_without_ids(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "input" / "requests"
+    (folder / "folder.csv").mkdir(parents=True)
+    (folder / "a.csv").write_text(
+        '\ufeffregion,Message_ID,team\r\n EU ,m1,x\r\n"NA, ""east""",m2,y\r\n,m3,z\r\nEU,,none\r\n', newline=""
+    )
+    (folder / "b.csv").write_text(
+        "message_id,recipient,request_time,region\n"
+        "m4,Ada@EXAMPLE.com,2025-11-01T00:00:00+01:00,APAC\n"
+        "m4,Ada@example.com,2025-10-31 22:00,EU\n"
+        "m4,bo@example.com,yesterday,EU\n"
+        "m5,bo@example.com,99999-01-01T00:00:00Z,\tEU\u00a0\r\n"
+        'm6,"never closed,2025-10-31 22:00,EU\n'
+        "m7,cy@example.com,2025-10-31 22:00,EU\n"
+    )
+    (folder / "empty.csv").write_text("")
+    rows = {(r.message_id, r.recipient): r for r in read_requests(spark, settings_for(tmp_path), tells=True).collect()}
+    assert {key: row.region for key, row in rows.items()} == {
+        ("m1", None): "EU",
+        ("m2", None): 'NA, "east"',
+        ("m3", None): None,
+        ("m4", "Ada@example.com"): "EU",
+        ("m4", "bo@example.com"): "EU",
+        ("m5", "bo@example.com"): "EU",
+        ("m6", "never closed,2025-10-31 22:00,eu"): None,
+        ("m7", "cy@example.com"): "EU",
+    }
+    assert f"{rows['m4', 'Ada@example.com'].request_time:%d %H:%M}" == "31 22:00"
+    assert rows["m4", "bo@example.com"].request_time is rows["m5", "bo@example.com"].request_time is None
+    assert "1 rows without a message id and 1 repeated ones" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("header", ["message_id;region", "", "x" * 200_000])
+def test_a_request_file_without_region_is_refused(spark: SparkSession, tmp_path: Path, header: str) -> None:
+    folder = tmp_path / "input" / "requests"
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text(header + "\nm1;EU\n")
+    with pytest.raises(ConfigurationError, match="names no column `message_id` or `region`"):
+        read_requests(spark, settings_for(tmp_path))

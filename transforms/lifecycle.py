@@ -1,0 +1,95 @@
+"""`events` as the summaries of messages see them: of which message, of whom, and what they mean."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from schemas.stages import STAGES
+from transforms.identity import recipients_key
+
+UNKNOWN = "unknown"
+_SUPPRESSIONS = ("suppressed", "emailvalidationsuppressed", "unsubscribedrecipient")
+_SUPPRESSION_LIST = r"^on.*suppressionlist$"
+_PREFERENCES = (
+    "unsubscribeAll:boolean,topicSubscriptionStatus:array<struct<topicName:string,subscriptionStatus:string>>"
+)
+_SUBSCRIPTION = f"newTopicPreferences struct<{_PREFERENCES}>, oldTopicPreferences struct<{_PREFERENCES}>"
+
+
+def to_lifecycle(events: DataFrame, email_kind_tag: str | None) -> DataFrame:
+    """Narrow rows, one per event.
+
+    Gives provider, account (empty for SES), message_id, event_class as stated, `stage` (the class it counts as; NULL
+    for classes that are not counted), event_time, timestamp, `email_tag` (the tag that says the kind of email; NULL if
+    the event has none), campaign, profile_id, `recipients` (whom it is about: an array, of one NULL where the event
+    names nobody), `is_suppression` (nobody tried to deliver) and `is_report` (a complaint that is one).
+    """
+    # Of other classes NULL, which costs nothing: Spark parses before it looks whether the parse is needed.
+    subscription = F.when(F.col("event_class") == "subscription", F.col("event_data"))
+    is_counted = F.col("event_class").isin([s.event_class for s in STAGES])
+    stage = F.when(_is_opt_out(subscription), F.lit("unsubscribe")).when(is_counted, F.col("event_class"))
+    is_suppression = _is_suppression()
+    is_report = (F.col("event_class") == "complaint") & ~is_suppression
+    is_not_spam = F.coalesce(F.col("event_subclass") == "not-spam", F.lit(False))
+    tag = F.lit(None).cast("string")
+    if email_kind_tag is not None:
+        stated = F.trim(F.get(F.col("tags")[email_kind_tag], F.lit(0)))
+        tag = F.when(stated != "", stated)
+    return events.select(
+        "provider",
+        F.when(F.col("provider") == "ses", F.lit("")).otherwise(F.coalesce("account", F.lit(""))).alias("account"),
+        "message_id",
+        "event_class",
+        stage.alias("stage"),
+        "event_time",
+        "timestamp",
+        tag.alias("email_tag"),
+        "campaign",
+        "profile_id",
+        _recipients().alias("recipients"),
+        is_suppression.alias("is_suppression"),
+        (is_report & ~is_not_spam).alias("is_report"),
+    )
+
+
+def _recipients() -> Column:
+    """Whom an event is about.
+
+    Of a message with one recipient it is about that one, whomever it names: a bounce may name the address that the
+    mail was forwarded to. Of several it is about those it names, as the message's destination spells them: a bounce may
+    spell them otherwise. Sailthru's messages have one recipient each, whom `to_journeys` names.
+    """
+    destination, named = recipients_key(F.col("destination")), F.col("event_recipients")
+
+    def as_sent(address: Column) -> Column:
+        same = F.filter(destination, lambda sent: F.lower(sent) == F.lower(address))
+        return F.when(F.size(same) == 1, F.get(same, F.lit(0))).otherwise(address)
+
+    nobody = F.array(F.lit(None).cast("string"))
+    return (
+        F.when(F.size("destination") == 1, destination)
+        .when(named.isNull() | (F.col("event_class") == "subscription"), nobody)  # SES gives all for one who subscribed
+        .otherwise(F.array_distinct(F.transform(named, as_sent)))
+    )
+
+
+def _is_suppression() -> Column:
+    """A bounce or complaint that SES made up itself, for the address is on a list: the message never left."""
+    subtype = F.when(F.col("event_class") == "bounce", F.col("event_subclass")).when(
+        F.col("event_class") == "complaint", F.col("event_type")
+    )
+    return F.coalesce(subtype.isin(*_SUPPRESSIONS) | subtype.rlike(_SUPPRESSION_LIST), F.lit(False))
+
+
+def _is_opt_out(event_data: Column) -> Column:
+    """Whether a subscription event leaves all topics, or one that was not left before; never NULL."""
+    body = F.from_json(event_data, _SUBSCRIPTION)
+
+    def left(preferences: str) -> Column:
+        status = body[preferences]["topicSubscriptionStatus"]
+        return F.transform(F.filter(status, lambda t: t["subscriptionStatus"] == "OptOut"), lambda t: t["topicName"])
+
+    before = F.coalesce(left("oldTopicPreferences"), F.array().cast("array<string>"))
+    leaves_topic = F.size(F.array_except(left("newTopicPreferences"), before)) > 0
+    return F.coalesce(body["newTopicPreferences"]["unsubscribeAll"], F.lit(False)) | F.coalesce(
+        leaves_topic, F.lit(False)
+    )

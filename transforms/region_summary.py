@@ -1,0 +1,47 @@
+"""`region_summary`: success by region, kind of email and day of the send."""
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from schemas.metrics import DEFAULT_PROFILE
+from schemas.region_summary import REGION_SUMMARY
+from schemas.stages import STAGES
+from transforms.lifecycle import UNKNOWN
+
+
+def to_region_summary(requests: DataFrame, messages: DataFrame) -> DataFrame:
+    """The rows of `region_summary`.
+
+    A message enters each region it was asked for once, however many of its recipients are there; without a request it
+    is of region unknown. Requests without events count as requests only. A request knows no provider or account: of
+    several messages of its id it is counted with the first.
+    """
+    asked = requests.groupBy("message_id", F.coalesce("region", F.lit(UNKNOWN)).alias("region")).agg(
+        F.count(F.lit(1)).alias("requests"), F.min("request_time").alias("request_time")
+    )
+    of_id = F.row_number().over(Window.partitionBy("message_id").orderBy("provider", "account"))
+    is_counted, is_message = F.coalesce("of_id", F.lit(1)) == 1, F.col("provider").isNotNull()
+    sent_at = F.coalesce("timestamp", "request_time")
+    counts = [F.coalesce(F.sum(s.count), F.lit(0)).alias(s.count) for s in STAGES]
+    rates = [
+        (F.expr(sql) if name.endswith("_rate") else F.coalesce(F.expr(sql), F.lit(0))).alias(name)
+        for metric in DEFAULT_PROFILE
+        for name, sql in metric.columns.items()
+    ]
+    return (
+        asked.join(messages.withColumn("of_id", of_id), on="message_id", how="full_outer")
+        .withColumns(
+            {
+                "region": F.coalesce("region", F.lit(UNKNOWN)),
+                "email_kind": F.coalesce("email_kind", F.lit(UNKNOWN)),
+                "send_date": F.coalesce(F.to_date(sent_at), "send_date"),
+            }
+        )
+        .groupBy(*REGION_SUMMARY.key)
+        .agg(
+            F.coalesce(F.sum(F.when(is_counted, F.col("requests"))), F.lit(0)).alias("requests"),
+            F.count_if(is_message).alias("messages"),
+            *counts,
+            *rates,
+        )
+    )
