@@ -8,9 +8,13 @@ from collections.abc import Sequence
 
 from conf.errors import ConfigurationError, PipelineError
 from conf.settings import load_settings
+from jobs.failures import of_machine
 
 JOBS = {
     "stream_events": "load new event files into the tables, once each, for good or --available-now",
+    "build_summaries": "make the tables of answers anew: journeys, messages, region_summary",
+    "explain": "all that is known of one message: its journey, files, request, and the copies that were dropped",
+    "replay_quarantine": "read quarantined records again with today's code and settings",
     "demo": "load the sample in input/ and show what came of it",
     "generate": "write made-up SES and Sailthru files of any number, with the truth of what must come out",
 }
@@ -23,6 +27,11 @@ def main(argv: Sequence[str]) -> int:
     except PipelineError as problem:
         print(f"{problem}", file=sys.stderr)
         return problem.exit_code
+    except Exception as problem:
+        if (told := of_machine(problem)) is None:
+            raise
+        print(f"{argv[0]} failed: {told}", file=sys.stderr)
+        return told.exit_code
 
 
 def _run(argv: list[str]) -> int:

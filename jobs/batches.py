@@ -3,9 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import reduce
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,51 +16,17 @@ from pyspark.sql import functions as F
 from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
-from jobs.locks import writing_events
-from jobs.odd_files import GZIP_MAGIC, ODD_LINES, read_files
-from jobs.providers import Provider
-from jobs.storage import FoundFile, head, is_still_there, open_binary
-from schemas.events import EVENTS
+from jobs.ledger import Line, to_ledger
+from jobs.locks import writing
+from jobs.progress import BatchReport
+from jobs.providers import Provider, limits_of
+from jobs.reading import lines_of, looks_odd
+from jobs.recovery import rows_by_file
+from jobs.sinks import append_new, keep_newest, release
+from jobs.storage import FoundFile, is_still_there
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE, Reason
-from transforms.events import DayRange, duplicates, repeated, within
-from transforms.records import Limits, is_foreign, raw_lines
-from transforms.states import newest
-
-_OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst", ".lz4", ".deflate", ".xz")
-"""Names of which Spark would decompress or refuse the content: our reader looks at the bytes instead."""
-_GLOB_CHARACTERS = set("{}[]*?\\")
-_MANY_DUPLICATES = 2000
-_MANY_DAYS = 14
-
-
-@dataclass(slots=True)
-class Line:
-    """A file's line of the ledger while it is made."""
-
-    file: FoundFile
-    data_set: str | None = None
-    counts: Counter[str] = field(default_factory=Counter)
-    status: FileStatus = FileStatus.OK
-    reason: str | None = None
-    starts: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Per block of the file: its least `place`, and how many rows lie in the blocks before."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchReport:
-    """What a batch did, for the operator."""
-
-    provider: str
-    batch: int
-    files: int
-    records: int
-    new: int
-    duplicate: int
-    quarantined: int
-    control: int
-    seconds: float
-    backlog: int
+from transforms.events import DayRange
 
 
 @dataclass(kw_only=True)
@@ -81,7 +46,7 @@ class BatchLoader:
 
     def load(self, found: Sequence[Row], number: int) -> BatchReport:
         """Read the files of the batch and commit `events`, `quarantine` and `files`, in this order."""
-        reached("files listed")
+        reached("batch planned")
         began = time.monotonic()
         batch_id = f"{self.checkpoint_id}-{number}"
         loaded_at = datetime.now(UTC)
@@ -95,20 +60,24 @@ class BatchLoader:
         try:
             etl = {"etl_time": F.lit(loaded_at), "batch_id": F.lit(batch_id)}
             if rows is not None and ranges:
-                with writing_events(self.warehouse):
-                    self._append_new(rows, ranges, lines, writer, batch_id, etl)
+                events = sum(line.counts["events"] for line in lines.values())
+                for filename, count in append_new(rows, ranges, events, writer, batch_id, etl).items():
+                    lines[filename].counts["duplicate"] = count
             if rows is not None:
-                self._keep_newest(rows, ranges, lines, etl)
+                filled = [x.data_set for x in lines.values() if x.data_set and x.counts["accepted"]]
+                keep_newest(rows, self.provider.states_of(filled), ranges, self.warehouse, etl)
             if rows is not None and any(line.counts["quarantined"] for line in lines.values()):
-                writer.append(_quarantined(rows, lines).withColumns(etl), QUARANTINE)
+                with writing(self.warehouse, QUARANTINE.name):  # replay merges into it
+                    writer.append(_quarantined(rows, lines).withColumns(etl), QUARANTINE)
                 reached("quarantine committed")
             if self.is_first:
                 self._count_own_rows(lines, batch_id)
-            writer.append(self._ledger(lines, batch_id, loaded_at), FILES)
+            writer.append(to_ledger(self.spark, lines.values(), self.provider.name, batch_id, loaded_at), FILES)
             reached("ledger committed")
         finally:
             if rows is not None:
-                _release(rows)
+                release(rows)
+        reached("rows released")
         self.is_first = False
         total: Counter[str] = sum((line.counts for line in lines.values()), Counter())
         return BatchReport(
@@ -120,6 +89,7 @@ class BatchLoader:
             duplicate=total["duplicate"],
             quarantined=total["quarantined"],
             control=total["control"],
+            reasons=dict(sum((line.reasons for line in lines.values()), Counter())),
             seconds=round(time.monotonic() - began, 3),
             backlog=found[0].backlog if found else 0,
         )
@@ -139,7 +109,7 @@ class BatchLoader:
                 line.status, line.reason = FileStatus.SKIPPED, f"no name of a {self.provider.name} file"
             elif line.file.length == 0:
                 line.status, line.reason = FileStatus.EMPTY, "no byte in it"
-            elif _looks_odd(line.file.uri):
+            elif looks_odd(line.file.uri):
                 odd.add(line.file.uri)
         while True:
             for line in lines.values():
@@ -153,7 +123,7 @@ class BatchLoader:
             try:
                 counted = _count(rows)
             except Exception as problem:
-                _release(rows)
+                release(rows)
                 text = str(problem)
                 if isinstance(problem, AnalysisException) and "PATH_NOT_FOUND" in text:
                     continue
@@ -164,154 +134,37 @@ class BatchLoader:
                 odd |= suspects or set(readable)
                 continue
             if newly_odd := {r.filename for r in counted if r.odd and r.filename not in odd}:
-                _release(rows)
+                release(rows)
                 odd |= newly_odd
                 continue
             return rows, _take_counts(counted, lines)
 
     def _rows(self, ordinary: list[str], odd: list[str], loaded_at: datetime) -> DataFrame:
-        # To the hour: a literal that changed with every batch would make Spark compile the plan's code anew.
-        latest = loaded_at.replace(minute=0, second=0, microsecond=0) + timedelta(
-            hours=1, days=self.settings.latest_event_time_days_after_load
-        )
-        limits = Limits(
-            max_record_bytes=int(self.settings.max_record_bytes),
-            earliest=self.settings.earliest_event_time,
-            latest=latest,
-        )
-        parts: list[DataFrame] = []
-        if ordinary:
-            parts.extend(raw_lines(text) for text in read_text(self.spark, ordinary))
-        if odd:
-            uris = self.spark.createDataFrame(pa.table({"uri": odd})).repartition(min(len(odd), 16))
-            read = read_files(open_binary, int(self.settings.max_record_bytes))
-            parts.append(uris.mapInArrow(read, ODD_LINES).withColumn("value", F.col("value").cast("string")))
-        lines = reduce(DataFrame.unionByName, parts)
-        return self.provider.parser(self.settings)(lines, limits).localCheckpoint(eager=False)
+        lines = lines_of(self.spark, ordinary, odd, int(self.settings.max_record_bytes))
+        parse = self.provider.parser(self.settings)
+        return parse(lines, limits_of(self.settings, loaded_at)).localCheckpoint(eager=False)
 
     # -- writing -------------------------------------------------------------------------------------------------
-
-    def _append_new(
-        self,
-        rows: DataFrame,
-        ranges: list[DayRange],
-        lines: dict[str, Line],
-        writer: tables.Writer,
-        batch_id: str,
-        etl: dict[str, Any],
-    ) -> None:
-        """Add the events that are not there yet, and count those that are."""
-        events = tables.read(self.spark, self.warehouse, EVENTS)
-        known = events.where(within(ranges) & (F.col("batch_id") != batch_id)).select("event_id")
-        found = repeated(rows, known).toArrow()
-        again = pa.table({"filename": [], "place": []})
-        if found.num_rows:
-            again = duplicates(rows, self.spark.createDataFrame(found)).toArrow()
-        for filename, count in Counter(again.column("filename").to_pylist()).items():
-            lines[filename].counts["duplicate"] = count
-        reached("duplicates found")
-        new = rows.where(F.col("event_id").isNotNull())
-        total = sum(line.counts["events"] for line in lines.values())
-        if again.num_rows == total:
-            return
-        if again.num_rows > _MANY_DUPLICATES:
-            places = self.spark.createDataFrame(pa.table({"place": again.column("place")}))
-            new = new.join(F.broadcast(places), "place", "left_anti")
-        elif again.num_rows:
-            new = new.where(~F.col("place").isin(again.column("place").to_pylist()))
-        if len(ranges) > _MANY_DAYS:  # else each task would leave a small file per day
-            new = new.repartition("event_date")
-        writer.append(new.withColumns(etl), EVENTS)
-        reached("events committed")
-
-    def _keep_newest(
-        self, rows: DataFrame, ranges: list[DayRange], lines: dict[str, Line], etl: dict[str, Any]
-    ) -> None:
-        """Bring the provider's tables of newest versions up to date; the same versions again change nothing."""
-        filled = {line.data_set for line in lines.values() if line.data_set and line.counts["accepted"]}
-        for contract in {table.name: table for name, table in self.provider.states.items() if name in filled}.values():
-            versions = rows.where(F.col(contract.name).isNotNull()).select(f"{contract.name}.*").withColumns(etl)
-            days = [r.day for r in ranges] if contract.partitioned_by else []
-            tables.upsert(self.spark, self.warehouse, newest(versions, contract), contract, days)
-            reached(f"{contract.name} committed")
 
     def _count_own_rows(self, lines: dict[str, Line], batch_id: str) -> None:
         """Of a batch that runs again: what was committed of files that have gone since."""
         gone = [u for u, line in lines.items() if line.reason and line.reason.startswith("gone")]
         if not gone:
             return
-        for contract, outcome in ((EVENTS, "accepted"), (QUARANTINE, "quarantined")):
-            own = tables.read(self.spark, self.warehouse, contract).where(F.col("batch_id") == batch_id)
-            for row in own.where(F.col("filename").isin(gone)).groupBy("filename").count().collect():
-                counts = lines[row.filename].counts
-                counts["records"] += row["count"]
-                counts[outcome] += row["count"]
-                counts["events"] += row["count"] if contract is EVENTS else 0
-
-    def _ledger(self, lines: dict[str, Line], batch_id: str, loaded_at: datetime) -> DataFrame:
-        def row(line: Line) -> dict[str, Any]:
-            c = line.counts
-            return {
-                "filename": line.file.uri,
-                "provider": self.provider.name,
-                "data_set": line.data_set or None,
-                "modified_at": line.file.modified_micros,
-                "length_bytes": line.file.length,
-                "records": c["records"],
-                "accepted": c["accepted"],
-                "quarantined": c["quarantined"],
-                "control": c["control"],
-                "events": c["events"],
-                "events_new": c["events"] - c["duplicate"],
-                "events_duplicate": c["duplicate"],
-                "status": line.status.value,
-                "reason": line.reason,
-                "batch_id": batch_id,
-                "etl_time": int(loaded_at.timestamp() * 1_000_000),
-            }
-
-        return self.spark.createDataFrame(pa.Table.from_pylist([row(x) for x in lines.values()], _arrow_ledger()))
-
-
-def _release(rows: DataFrame) -> None:
-    """Give back the memory of rows kept by `localCheckpoint`, for which PySpark has no call of its own."""
-    rows._jdf.queryExecution().analyzed().rdd().unpersist(False)
-
-
-def _looks_odd(uri: str) -> bool:
-    """Whether Spark's own reader would misread the file: name and first bytes disagree, or it is no text."""
-    start = head(uri)
-    is_gzip = start.startswith(GZIP_MAGIC)
-    return uri.lower().endswith(_OTHER_FORMATS) or is_gzip != uri.endswith(".gz") or (is_foreign(start) and not is_gzip)
-
-
-def _arrow_ledger() -> pa.Schema:
-    kinds = {"string": pa.string(), "bigint": pa.int64(), "timestamp": pa.timestamp("us", "UTC")}
-    return pa.schema([(f.name, kinds[f.dataType.simpleString()]) for f in FILES.schema.fields])
-
-
-def read_text(spark: SparkSession, uris: Sequence[str]) -> list[DataFrame]:
-    """Spark's text source over files named one by one, split at LF only; names are no globs.
-
-    Names that look like globs are read apart: told not to expand them, Spark reads every other path of the same call
-    twice (seen with 4.2.0).
-    """
-    like_globs = [uri for uri in uris if _GLOB_CHARACTERS & set(uri)]
-    others = [uri for uri in uris if not _GLOB_CHARACTERS & set(uri)]
-    reader = spark.read.format("text").option("lineSep", "\n").option("__globPaths__", "false")
-    return [reader.load([uri.replace("file://", "file:", 1) for uri in part]) for part in (others, like_globs) if part]
+        own = rows_by_file(self.spark, self.warehouse, batch_id)
+        for uri in gone:
+            lines[uri].counts.update(own.get(uri, {}))
 
 
 def _count(rows: DataFrame) -> list[Row]:
     """Keep the rows, and count them per file, block, outcome and day in the same pass."""
-    cut_off = F.col("reason") == Reason.CUT_OFF.value
     return (
-        rows.groupBy("filename", "block", "outcome", "event_date", "odd", "failure", cut_off.alias("cut_off"))
+        rows.groupBy("filename", "block", "outcome", "reason", "event_date", "odd", "failure")
         .agg(
             F.count(F.lit(1)).alias("rows"),
             F.min("place").alias("start"),
-            F.min("event_time").alias("first"),
-            F.max("event_time").alias("last"),
+            F.unix_micros(F.min("event_time")).alias("first"),
+            F.unix_micros(F.max("event_time")).alias("last"),
         )
         .collect()
     )
@@ -330,10 +183,12 @@ def _take_counts(counted: list[Row], lines: dict[str, Line]) -> list[DayRange]:
         if r.outcome is not None:  # else one more event of a record counted before
             line.counts["records"] += r.rows
             line.counts[r.outcome] += r.rows
+            if r.reason is not None:
+                line.reasons[r.reason] += r.rows
         block = (r.filename, r.block)
         sizes[block] += r.rows
         starts[block] = min(starts.get(block, r.start), r.start)
-        if r.cut_off:
+        if r.reason == Reason.CUT_OFF:
             line.status, line.reason = FileStatus.CUT_OFF, "breaks while it is read"
         if r.event_date is not None:
             line.counts["events"] += r.rows

@@ -1,25 +1,45 @@
-"""`demo`: the sample in `input/` through the stream, and what a person wants to see of it."""
+"""`demo`: the sample in `input/` through the stream and the summaries, and what a person wants to see of it."""
 
 import argparse
-from collections import Counter
-from datetime import date
-from pathlib import Path
+import shlex
+from datetime import datetime
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from conf.settings import Settings
 from jobs import tables
+from jobs.build_summaries import build
 from jobs.progress import say
+from jobs.requests import read_requests
 from jobs.session import build_session
 from jobs.storage import local_path
+from jobs.story import COLUMNS as STORY_COLUMNS
+from jobs.story import elapsed, words_of
 from jobs.stream_events import Stop, load
-from schemas.events import EVENTS
-from schemas.files import FILES
-from schemas.quarantine import QUARANTINE
-from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
+from schemas.region_summary import REGION_SUMMARY
+from schemas.views import ALL
+from transforms.lifecycle import UNKNOWN
+
+_RATES = {
+    "delivery": "delivered",
+    "bounce": "bounced",
+    "open": "opened",
+    "click": "clicked",
+    "complaint": "spam",
+    "unsubscribe": "opted out",
+}
+_STORIES = (
+    "last_state = 'clicked' and provider = 'ses' and size(steps) between 5 and 7",
+    "is_bounced and last_bounce_at >= first_delivery_at and size(steps) <= 6",
+    "is_opened and not is_clicked and provider = 'sailthru' and size(steps) between 3 and 5",
+)
+"""Journeys worth telling: read to the end, bounced after all, opened and left at that."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Load what is new below the input, then show events, ledger and quarantine."""
+    """Load what is new below the input, build the summaries, and show what happened to the emails."""
     say("Starting Spark …")
     spark = build_session(settings, "demo")
     stop = Stop()
@@ -36,6 +56,7 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
             reports = load(settings, available_now=True, spark=spark, stop=stop)
         if not reports:
             print("Nothing new since the last run.")
+        build(settings, spark=spark)
         show(spark, settings)
     finally:
         spark.stop()
@@ -45,93 +66,168 @@ def show(spark: SparkSession, settings: Settings) -> None:
     """Print the state of the tables, within 80 columns."""
     console = Console(width=min(Console().width, 100), highlight=False)
     warehouse = local_path(settings.warehouse)
-    events, quarantine, ledger = (tables.read(spark, warehouse, c) for c in (EVENTS, QUARANTINE, FILES))
-    _events_by_day(console, events)
-    _ledger(console, ledger)
-    _states(console, spark, warehouse)
-    _quarantine(console, quarantine)
-    path = warehouse / "events"
-    console.print("\nThe tables are Delta tables in", f"[bold]{warehouse}[/]", soft_wrap=True)
-    console.print("Ask them from Spark, or in Python with `pip install deltalake duckdb`:")
-    for line in (
-        "from deltalake import DeltaTable; import duckdb",
-        f'events = DeltaTable("{path}").to_pyarrow_table()',
-        'duckdb.sql("select event_class, count(*) from events group by 1").show()',
-    ):
-        console.print(f"  {line}", soft_wrap=True, markup=False)
+    tables.register(spark, warehouse)
+    _what_came_in(console, spark)
+    _regions(console, spark)
+    told = _stories(console, spark, settings)
+    _questions(console, spark)
+    _freshness(console, spark)
+    _ledger(console, spark.table("files"))
+    _quarantine(console, spark.table("quarantine"))
+    _where(console, settings, told)
 
 
-def _events_by_day(console: Console, events: DataFrame) -> None:
-    counted = events.groupBy("provider", "event_class", "event_date").count().collect()
-    for provider in sorted({row.provider for row in counted}, reverse=True):
-        by_class: dict[str, Counter[date]] = {}
-        for row in counted:
-            if row.provider == provider:
-                by_class.setdefault(row.event_class, Counter())[row.event_date] += row["count"]
-        console.print(_by_day(f"{provider}: events by class and day (UTC)", by_class))
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+    )
 
 
-def _by_day(title: str, by_class: dict[str, Counter[date]]) -> Table:
-    days = sorted({day for by_day in by_class.values() for day in by_day})
-    shown = days[-6:]
-    table = Table(title=title, title_justify="left")
-    table.add_column("class", no_wrap=True)
-    for heading in [*(["before"] if len(days) > 6 else []), *(f"{day:%b %d}" for day in shown), "all"]:
+def _what_came_in(console: Console, spark: SparkSession) -> None:
+    counted = spark.table("events").groupBy("provider", "event_class")
+    days = (F.min("event_date").alias("first"), F.max("event_date").alias("last"))
+    rows = counted.agg(F.count(F.lit(1)).alias("events"), *days).orderBy(F.desc("events"), "event_class").collect()
+    if rows:
+        first, last = min(row.first for row in rows), max(row.last for row in rows)
+        console.print(f"\n[bold]What came in[/]: events of {first:%d %b %Y} to {last:%d %b %Y} (UTC)")
+    for provider in sorted({row.provider for row in rows}, reverse=True):
+        own = [row for row in rows if row.provider == provider]
+        classes = ", ".join(f"{row.events:,} {row.event_class}" for row in own)
+        line = f"{provider}: {sum(row.events for row in own):,} events: {classes}"
+        console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _regions(console: Console, spark: SparkSession) -> None:
+    table = _table("\nSuccess by region (all rates with their counts: table region_summary)")
+    table.add_column("region", no_wrap=True)
+    for heading in ("messages", *_RATES.values()):
         table.add_column(heading, justify="right")
-    for name, by_day in sorted(by_class.items(), key=lambda item: -item[1].total()):
-        recent = [by_day[day] for day in shown]
-        before = [by_day.total() - sum(recent)] if len(days) > 6 else []
-        table.add_row(name, *(f"{n:,}" if n else "·" for n in [*before, *recent]), f"{by_day.total():,}")
-    return table
+    last = {UNKNOWN: 1, ALL: 2}
+    rows = spark.table("region_summary_total").collect()
+    for row in sorted(rows, key=lambda r: (last.get(r.region, 0), r.region)):
+        rates = (row[f"{name}_rate"] for name in _RATES)
+        style = "bold" if row.region == ALL else ""
+        table.add_row(row.region, f"{row.messages:,}", *(_percent(rate) for rate in rates), style=style)
+    console.print(table)
+
+
+def _percent(rate: float | None) -> str:
+    return "·" if rate is None else f"{rate:.1%}"
+
+
+def _stories(console: Console, spark: SparkSession, settings: Settings) -> str:
+    """Tell some journeys; the message id of the first."""
+    told = [
+        row
+        for condition in _STORIES
+        for row in spark.table("journeys").where(condition).where("recipient is not null")
+        .orderBy(F.desc(F.size("steps")), "message_id").limit(1).collect()
+    ]  # fmt: skip
+    if not told:
+        return ""
+    console.print("[bold]Journeys, step by step[/]")
+    is_told = F.col("message_id").isin([row.message_id for row in told])
+    columns = ["provider", "account", "message_id", "subject", *STORY_COLUMNS]
+    events = spark.table("events").where(is_told).select(*columns).orderBy("event_time", "event_class").collect()
+    requests = read_requests(spark, settings).where(is_told).collect()
+    for row in told:
+        own = [e for e in events if (e.provider, e.message_id) == (row.provider, row.message_id)]
+        regions = sorted({r.region for r in requests if r.message_id == row.message_id and r.region})
+        console.print(story(row, own, regions))
+    return str(told[0].message_id)
+
+
+def story(journey: Row, events: list[Row], regions: list[str]) -> Text:
+    """A journey told in words; `events` are its message's, in order of time."""
+    subject = next((e.subject for e in events if e.subject), None)
+    kind = f"{journey.email_kind}, {' and '.join(regions) or 'no request'}"
+    about = f"“{subject}”" if subject else f"message {journey.message_id}"
+    text = Text()
+    text.append(f"  {about} to {journey.recipient} ({kind})\n", style="cyan")
+    turn = {(step.event_class, step.event_time): i for i, step in enumerate(journey.steps)}
+    own = [event for event in events if (event.event_class, event.event_time) in turn]
+    began: datetime | None = None
+    for event in sorted(own, key=lambda e: turn[e.event_class, e.event_time]):
+        when = f"{event.event_time:%a %d %b %H:%M:%S}" if began is None else f"+ {elapsed(began, event.event_time)}"
+        began = began or event.event_time
+        text.append(f"    {when:<20} {words_of(event.asDict())}\n")
+    return text
+
+
+def _questions(console: Console, spark: SparkSession) -> None:
+    opened = spark.table("journeys").where("is_opened").count()
+    parts = [
+        f"[bold]{spark.table('opened_not_clicked').count():,}[/] of {opened:,} opened journeys never clicked",
+        f"{spark.table('delivered_not_opened').count():,} delivered and not opened",
+        f"{spark.table('bounced_after_delivery').count():,} bounced after delivery",
+    ]
+    console.print(f"{'; '.join(parts)}\n(views opened_not_clicked, delivered_not_opened, bounced_after_delivery).")
+
+
+def _freshness(console: Console, spark: SparkSession) -> None:
+    rows = spark.sql(
+        "select provider, max(event_time) newest, max(etl_time) loaded from events group by 1 order by 1 desc"
+    ).collect()
+    width = max((len(row.provider) for row in rows), default=0)
+    console.print("[bold]Freshness[/] (UTC)")
+    for row in rows:
+        console.print(
+            f"  {row.provider:{width}}  newest event {row.newest:%d %b %Y %H:%M}, loaded {row.loaded:%d %b %Y %H:%M}"
+        )
 
 
 def _ledger(console: Console, ledger: DataFrame) -> None:
     names = ["records", "accepted", "quarantined", "control", "events", "events_new", "events_duplicate"]
-    sums = ledger.agg(
-        F.count(F.lit(1)).alias("files"), *[F.coalesce(F.sum(n), F.lit(0)).alias(n) for n in names]
-    ).first()
+    count = F.count(F.lit(1)).alias("files")
+    sums = ledger.agg(count, *[F.coalesce(F.sum(n), F.lit(0)).alias(n) for n in names]).first()
     assert sums is not None
+    odd = ledger.where(F.col("status") != "ok").groupBy("status").count().orderBy("status").collect()
+    statuses = ", ".join(f"{row['count']} {row.status}" for row in odd)
+    not_ordinary = f" (not ordinary: {statuses})" if odd else ""
     console.print(
-        f"\nLedger: {sums.files:,} files, {sums.records:,} records"
-        f" = {sums.accepted:,} accepted + {sums.quarantined:,} quarantined + {sums.control:,} control"
-        f"\n        {sums.events:,} events = {sums.events_new:,} new + {sums.events_duplicate:,} duplicate",
+        f"\nLedger: {sums.files:,} files{not_ordinary}\n"
+        f"        {sums.records:,} records = {sums.accepted:,} accepted + {sums.quarantined:,} quarantined"
+        f" + {sums.control:,} control\n"
+        f"        {sums.events:,} events = {sums.events_new:,} new + {sums.events_duplicate:,} duplicate",
         soft_wrap=True,
     )
-    for row in (
-        ledger.groupBy("provider")
-        .agg(F.count(F.lit(1)).alias("files"), F.sum("events_new").alias("new"))
-        .orderBy(F.desc("provider"))
-        .collect()
-    ):
-        console.print(f"        {row.provider}: {row.files:,} files, {row.new:,} new events")
-    odd = ledger.where(F.col("status") != "ok").groupBy("status").count().orderBy("status").collect()
-    if odd:
-        console.print("        not ordinary: " + ", ".join(f"{row['count']} {row.status}" for row in odd))
-
-
-def _states(console: Console, spark: SparkSession, warehouse: Path) -> None:
-    """How many messages, campaigns and profiles of Sailthru are known, each in its newest version."""
-    present = [table for table in (SAILTHRU_MESSAGES, BLASTS, PROFILES) if (warehouse / table.name).exists()]
-    counts = [f"{tables.read(spark, warehouse, table).count():,} {table.name}" for table in present]
-    if counts:
-        console.print("Newest versions: " + ", ".join(counts))
 
 
 def _quarantine(console: Console, quarantine: DataFrame) -> None:
-    rows = (
-        quarantine.groupBy("reason")
-        .agg(
-            F.count(F.lit(1)).alias("records"),
-            F.min(F.left(F.col("record").cast("string"), F.lit(48))).alias("one"),
-        )
-        .orderBy(F.desc("records"), "reason")
-        .collect()
-    )
-    table = Table(title="\nQuarantine: records that are no event, kept whole", title_justify="left")
+    start = F.min(F.left(F.col("record").cast("string"), F.lit(48))).alias("one")
+    reasons = quarantine.groupBy("reason").agg(F.count(F.lit(1)).alias("records"), start)
+    table = _table("\nQuarantine: records that are no event, kept whole")
     table.add_column("reason", no_wrap=True)
     table.add_column("records", justify="right")
     table.add_column("for example", overflow="ellipsis", no_wrap=True, max_width=44)
-    for row in rows:
+    for row in reasons.orderBy(F.desc("records"), "reason").collect():
         printable = "".join(c if c.isprintable() else "·" for c in row.one)
-        table.add_row(row.reason, f"{row.records:,}", printable.replace("[", r"\["))
+        table.add_row(row.reason, f"{row.records:,}", Text(printable))
     console.print(table)
+
+
+def _where(console: Console, settings: Settings, message_id: str) -> None:
+    """Where the tables lie, a line that reads one without Spark, and how to go on."""
+    warehouse = local_path(settings.warehouse)
+    rate = "sum(open_numerator) / sum(open_denominator)"
+    program = (
+        "import duckdb; from deltalake import DeltaTable; "
+        f't = DeltaTable("{warehouse / REGION_SUMMARY.name}").to_pyarrow_table(); '
+        f'duckdb.sql("select region, sum(messages) messages, {rate} opened from t group by 1").show()'
+    )
+    console.print("The tables are Delta tables in", f"[bold]{warehouse}[/].", soft_wrap=True)
+    console.print("With `pip install deltalake duckdb`:\n", soft_wrap=True)
+    console.print(f"  python3 -c {shlex.quote(program)}\n", soft_wrap=True, markup=False)
+    given = [
+        f"--{name} {shlex.quote(getattr(settings, name))}"
+        for name in ("input", "warehouse")
+        if name in settings.model_fields_set
+    ]
+    explain = " ".join(["./spark-submit.sh explain", message_id or "MESSAGE_ID", *given])
+    console.print(f"The whole story of one message:\n\n  {explain}", soft_wrap=True, markup=False)

@@ -15,6 +15,7 @@ from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from jobs.crash_points import reached
 from jobs.storage import FoundFile, list_files
 
 Offset = dict[str, Any]
@@ -87,6 +88,7 @@ class FoundFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow
             size += file.length
         if not taken:
             return iter(()), start
+        reached("files listed")
         listed = json.dumps([[f.modified_micros, f.uri, f.length, f.is_hidden] for f in taken])
         end = {"batch": int(start["batch"]) + 1, "backlog": len(self.pending), "files": listed}
         return _rows(end), end
@@ -94,6 +96,10 @@ class FoundFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow
     def readBetweenOffsets(self, start: Offset, end: Offset) -> Iterator[tuple[Any, ...]]:
         """The batch that Spark logged before a crash, again."""
         return _rows(end)
+
+    def commit(self, end: Offset) -> None:
+        """Called when Spark has written down that a batch is done; the ledger has known it before."""
+        reached("checkpoint committed")
 
     def _look(self) -> None:
         new = [file for file in list_files(self.root) if digest(file.key) not in self.seen]

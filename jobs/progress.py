@@ -3,9 +3,27 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from jobs.batches import BatchReport
+
+@dataclass(frozen=True, kw_only=True)
+class BatchReport:
+    """What a batch did, for the operator."""
+
+    provider: str
+    batch: int
+    files: int
+    records: int
+    new: int
+    duplicate: int
+    quarantined: int
+    control: int
+    reasons: Mapping[str, int]
+    """Quarantined records by reason."""
+    seconds: float
+    backlog: int
 
 
 def tell(report: BatchReport, form: str) -> None:

@@ -1,7 +1,8 @@
 """Who sends event files: how each one's records are read, and which tables they fill beside `events`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from pyspark.sql import DataFrame
 
@@ -29,6 +30,20 @@ class Provider:
     """The data set of a file by its name: empty if the provider has but one, None if it is none of the provider's."""
     states: Mapping[str, TableContract] = field(default_factory=dict)
     """Of each data set that has one the table of newest versions; rows hold a version in a column of its name."""
+
+    def states_of(self, data_sets: Iterable[str]) -> list[TableContract]:
+        """The tables of newest versions that these data sets fill, each once."""
+        wanted = set(data_sets)
+        return list({table.name: table for name, table in self.states.items() if name in wanted}.values())
+
+
+def limits_of(settings: Settings, loaded_at: datetime) -> Limits:
+    """What a record that is loaded at this time may be."""
+    # To the hour: a literal that changed with every batch would make Spark compile the plan's code anew.
+    latest = loaded_at.replace(minute=0, second=0, microsecond=0) + timedelta(
+        hours=1, days=settings.latest_event_time_days_after_load
+    )
+    return Limits(max_record_bytes=int(settings.max_record_bytes), earliest=settings.earliest_event_time, latest=latest)
 
 
 def _sailthru_parser(settings: Settings) -> Parser:

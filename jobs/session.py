@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -68,7 +69,12 @@ def fetch_jars(folder: Path) -> list[Path]:
 
 
 def build_session(settings: Settings, app_name: str) -> SparkSession:
-    """A session in UTC and ANSI mode that reads and writes Delta; settings under `spark.conf` have the last word."""
+    """A session in UTC and ANSI mode that reads and writes Delta; settings under `spark.conf` have the last word.
+
+    This process is put to UTC too: a timestamp that Spark hands over has the process's zone, without saying so.
+    """
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     is_local = settings.spark.master.startswith("local")
     if is_local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")

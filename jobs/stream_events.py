@@ -1,14 +1,14 @@
 """`stream_events`: new files of event records into `events`, `quarantine` and `files`, for good or until drained."""
 
 import argparse
-import json
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,13 +16,16 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from conf.errors import ConfigurationError, PipelineError
-from conf.settings import Settings
+from conf.settings import QuarantineLimit, Settings
 from jobs import tables
-from jobs.batches import BatchLoader, BatchReport
+from jobs.batches import BatchLoader
+from jobs.checkpoints import read_checkpoint
+from jobs.failures import cause
 from jobs.found_files import FoundFiles
 from jobs.locks import only_loader, writing_events
-from jobs.progress import say, tell
+from jobs.progress import BatchReport, say, tell
 from jobs.providers import PROVIDERS, Provider
+from jobs.recovery import refuse_lost_tables, refuse_wrong_clock, settle
 from jobs.session import build_session
 from jobs.storage import local_path
 from schemas.events import EVENTS
@@ -34,6 +37,10 @@ _POLL_SECONDS = 0.1
 
 class QueryFailedError(PipelineError):
     """A streaming query ended with a failure; started again, it takes up the batch it failed in."""
+
+
+class QuarantineLimitError(PipelineError):
+    """Of a batch's records a larger share was quarantined than the operator allows; the batch is committed."""
 
 
 class Stop:
@@ -72,8 +79,10 @@ class Running:
     """A started query, and what its batches told."""
 
     provider: str
-    query: StreamingQuery
     reports: list[BatchReport]
+    query: StreamingQuery = field(init=False)
+    refusal: PipelineError | None = None
+    """The query's failure, if it is one that this project raises."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,16 +124,26 @@ def load(
         session = spark or build_session(settings, "stream_events")
         if spark is None:
             held.callback(session.stop)
-        states = {table.name: table for name in providers for table in PROVIDERS[name].states.values()}
-        with writing_events(warehouse):  # another provider's loader may make them at the same time
-            for contract in (EVENTS, QUARANTINE, FILES, *states.values()):
-                tables.create(session, warehouse, contract)
+        _prepare(session, settings, warehouse, [PROVIDERS[name] for name in providers])
         session.dataSource.register(FoundFiles)
         running = [
             held.enter_context(_started(session, settings, PROVIDERS[name], available_now, stop)) for name in providers
         ]
         _wait(running, stop, ends_with_first_failure=not available_now)
         return [report for one in running for report in one.reports]
+
+
+def _prepare(spark: SparkSession, settings: Settings, warehouse: Path, providers: Sequence[Provider]) -> None:
+    """Make the tables or bring them up to date; refuse a warehouse or checkpoint that would lead to wrong tables."""
+    states = {table.name: table for provider in providers for table in provider.states.values()}
+    now = _now()
+    with writing_events(warehouse):  # another provider's loader may make them at the same time
+        refuse_lost_tables(spark, warehouse, providers)
+        for contract in (EVENTS, QUARANTINE, FILES, *states.values()):
+            tables.create(spark, warehouse, contract)
+    refuse_wrong_clock(spark, warehouse, now, timedelta(hours=settings.clock_tolerance_hours))
+    for provider in providers:
+        settle(spark, warehouse, provider, read_checkpoint(_checkpoint_of(settings, provider)), now)
 
 
 def _present(source: Path, providers: list[str]) -> list[str]:
@@ -144,26 +163,33 @@ def _started(
     spark: SparkSession, settings: Settings, provider: Provider, available_now: bool, stop: Stop
 ) -> Iterator[Running]:
     warehouse = local_path(settings.warehouse)
-    checkpoint = local_path(settings.checkpoints_uri) / provider.name
-    reports: list[BatchReport] = []
+    checkpoint = _checkpoint_of(settings, provider)
+    running = Running(provider.name, [])
     loader: BatchLoader | None = None
 
     def load_batch(batch: DataFrame, number: int) -> None:
         nonlocal loader
         stop.gate(provider.name)
         if loader is None:
+            made = read_checkpoint(checkpoint)
+            assert made, "Spark makes the checkpoint before the first batch"
             loader = BatchLoader(
                 spark=batch.sparkSession,
                 settings=settings,
                 warehouse=warehouse,
                 provider=provider,
-                checkpoint_id=_checkpoint_id(checkpoint),
+                checkpoint_id=made.id,
             )
         found = batch.collect()
         if found:
             report = loader.load(found, number)
-            reports.append(report)
+            running.reports.append(report)
             tell(report, settings.progress)
+            try:
+                _check_limit(report, settings.quarantine_limit)
+            except PipelineError as problem:
+                running.refusal = problem
+                raise
 
     with tempfile.NamedTemporaryFile(prefix="seen-") as seen:
         seen.write(_seen(spark, warehouse, provider.name))
@@ -182,12 +208,12 @@ def _started(
             writer = writer.trigger(availableNow=True)
         else:
             writer = writer.trigger(processingTime=f"{int(settings.trigger_interval_seconds * 1000)} milliseconds")
-        query = writer.start()
+        running.query = writer.start()
         try:
-            yield Running(provider.name, query, reports)
+            yield running
         finally:
             stop.released.set()
-            query.stop()
+            running.query.stop()
 
 
 def _seen(spark: SparkSession, warehouse: Path, provider: str) -> bytes:
@@ -199,9 +225,25 @@ def _seen(spark: SparkSession, warehouse: Path, provider: str) -> bytes:
     return b"".join(digests.column("digest").to_pylist())
 
 
-def _checkpoint_id(checkpoint: Path) -> str:
-    """The id Spark gave the checkpoint when it was made."""
-    return str(json.loads((checkpoint / "metadata").read_text())["id"])
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _checkpoint_of(settings: Settings, provider: Provider) -> Path:
+    return local_path(settings.checkpoints_uri) / provider.name
+
+
+def _check_limit(report: BatchReport, limit: QuarantineLimit) -> None:
+    """End the query after a batch of which too much was quarantined; started again it is met at the same batch."""
+    if limit.share is None or report.records < limit.min_records:
+        return
+    if report.quarantined > limit.share * report.records:
+        reason, count = max(report.reasons.items(), key=lambda pair: pair[1], default=("a file that has gone since", 0))
+        raise QuarantineLimitError(
+            f"{report.quarantined:,} of {report.records:,} records of batch {report.batch} were quarantined, "
+            f"{report.quarantined / report.records:.1%} where quarantine_limit.share allows {limit.share:.1%}; most "
+            f"often as {reason} ({count:,}). They are kept: see the table `quarantine`. Raise the limit to go on."
+        )
 
 
 def _wait(running: list[Running], stop: Stop, *, ends_with_first_failure: bool) -> None:
@@ -229,14 +271,8 @@ def _wait(running: list[Running], stop: Stop, *, ends_with_first_failure: bool) 
 
 def _failures(running: list[Running]) -> dict[str, str]:
     """Of each query that failed, why."""
-    problems = {one.provider: one.query.exception() for one in running if not one.query.isActive}
-    return {name: f"The query `{name}` failed: {_cause(str(e))}" for name, e in problems.items() if e}
-
-
-def _cause(text: str) -> str:
-    """The part of Spark's report that says why, in one line."""
-    marks = [
-        line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith(("at ", "File "))
-    ]
-    errors = [line for line in marks if "Error" in line or "Exception" in line]
-    return (errors or marks or ["no reason given"])[-1][:1000]
+    failed = [(one, problem) for one in running if not one.query.isActive and (problem := one.query.exception())]
+    return {
+        one.provider: f"The query `{one.provider}` failed: {one.refusal or cause(str(problem))}"
+        for one, problem in failed
+    }

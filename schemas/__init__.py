@@ -1,1 +1,1 @@
-"""The contracts of the tables: one module each."""
+"""The contracts of the tables: one module each; `catalog.py` lists them."""

@@ -11,6 +11,7 @@ class FileStatus(StrEnum):
     """How the reading of an object version ended."""
 
     OK = "ok"
+    """Read to its end."""
     CUT_OFF = "cut_off"
     """It breaks while read; what could be read was used."""
     NOT_READABLE = "not_readable"
@@ -53,6 +54,7 @@ FILES = TableContract(
     name="files",
     grain="one object version: a URI with its modification time and length",
     key=("filename", "modified_at", "length_bytes"),
+    written_by=("stream_events",),
     statistics=("etl_time",),
     schema=StructType(
         [

@@ -29,10 +29,34 @@ class Reason(StrEnum):
     """What was left at the end of a compressed file that breaks while it is read."""
 
 
+class ReplayOutcome(StrEnum):
+    """What came of a record that replay read again; of one still quarantined see STILL."""
+
+    EVENT = "event"
+    """Replay brought it: its events that were not known are rows of `events`."""
+    DUPLICATE = "duplicate"
+    """Every event of it was known already."""
+    VERSION = "version"
+    """A campaign or profile: it has no events, its state table knows it."""
+    CONTROL = "control"
+    """A control message, which is not kept."""
+    PARTLY = "partly"
+    """Several records today, of which some can be read and are events, versions or control messages."""
+    NOT_WHOLE = "not_whole"
+    """Only its first part was kept: it cannot be read again."""
+
+
+STILL = "still_"
+"""Begins the outcome of a record of which nothing came: the rest is the reason that it would get today."""
+
+SETTLED_OUTCOMES = (ReplayOutcome.EVENT, ReplayOutcome.DUPLICATE, ReplayOutcome.VERSION, ReplayOutcome.CONTROL)
+"""A record with one of these is not tried again; any other is, by the next replay."""
+
 QUARANTINE = TableContract(
     name="quarantine",
     grain="one record of one object version that could not become an event",
     key=("filename", "file_modified_at", "file_length_bytes", "position"),
+    written_by=("stream_events", "replay_quarantine"),
     statistics=("etl_time",),
     schema=StructType(
         [
@@ -58,7 +82,8 @@ QUARANTINE = TableContract(
                 LongType(),
                 nullable=False,
                 role=Role.IDENTITY,
-                comment="Which record of the file, counted from 0, blank lines not counted.",
+                comment="Tells the records of a file apart, in their order: counted from 0, blank lines not; in files "
+                "of Sailthru a record counts as often as it has events.",
             ),
             column(
                 "provider",
@@ -86,7 +111,9 @@ QUARANTINE = TableContract(
             column(
                 "replay_outcome",
                 StringType(),
-                comment="What came of the last replay; NULL if never replayed.",
+                comment="What came of the last replay, one of: "
+                + ", ".join((*ReplayOutcome, *(STILL + reason for reason in Reason)))
+                + " (the reason it would get today); NULL if never replayed.",
             ),
         ]
     ),

@@ -59,6 +59,7 @@ SAILTHRU_MESSAGES = TableContract(
     name="sailthru_messages",
     grain="newest version of one Sailthru message: what may still change after the send",
     key=("client_id", "message_id", "send_date"),
+    written_by=("stream_events", "replay_quarantine"),
     partitioned_by=("send_date",),
     statistics=("send_time",),
     schema=StructType(
@@ -99,6 +100,7 @@ BLASTS = TableContract(
     name="blasts",
     grain="newest version of one Sailthru campaign",
     key=("client_id", "id"),
+    written_by=("stream_events", "replay_quarantine"),
     statistics=("client_id", "id"),
     schema=StructType(
         [
@@ -137,6 +139,7 @@ PROFILES = TableContract(
     name="profiles",
     grain="newest version of one Sailthru profile",
     key=("client_id", "id"),
+    written_by=("stream_events", "replay_quarantine"),
     statistics=("client_id", "id"),
     schema=StructType(
         [

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -10,11 +10,14 @@ from pyspark.sql import functions as F
 
 @dataclass(frozen=True)
 class DayRange:
-    """The first and the last event time of a batch within one UTC day."""
+    """The first and the last event time of a batch within one UTC day, in microseconds since 1970.
+
+    Numbers, for a collected timestamp has no zone: in the hour that comes twice it does not say which one it is.
+    """
 
     day: date
-    first: datetime
-    last: datetime
+    first: int
+    last: int
 
 
 def within(ranges: Sequence[DayRange]) -> Column:
@@ -24,13 +27,17 @@ def within(ranges: Sequence[DayRange]) -> Column:
     and an event that is 400 days late widens its own day only.
     """
     parts = [
-        (F.col("event_date") == F.lit(r.day)) & F.col("event_time").between(F.lit(r.first), F.lit(r.last))
+        (F.col("event_date") == F.lit(r.day)) & F.col("event_time").between(_literal(r.first), _literal(r.last))
         for r in ranges
     ]
     condition = parts[0]
     for part in parts[1:]:
         condition = condition | part
     return condition
+
+
+def _literal(micros: int) -> Column:
+    return F.lit(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros))
 
 
 def repeated(rows: DataFrame, known: DataFrame) -> DataFrame:

@@ -55,6 +55,11 @@ def filename_of(path: Column) -> Column:
     ).otherwise(decoded)
 
 
+def path_of(filename: Column) -> Column:
+    """The path that `filename_of` turns into this file name."""
+    return F.replace(filename, F.lit("%"), F.lit("%25"))
+
+
 def without_line_end(line: Column) -> Column:
     """The line without byte order mark, outer blanks and the CR of a CRLF."""
     is_bare = F.startswith(line, F.lit("{")) & F.endswith(line, F.lit("}"))

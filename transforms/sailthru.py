@@ -85,8 +85,7 @@ _FORM = records.RecordForm(
     schema=RECORD,
     is_plain=lambda record: record.isNotNull(),
     entries=lambda line, _: F.transform(
-        records.parsed_each(pieces(line), _parsed),
-        lambda entry: F.struct(entry["raw"].alias("raw"), F.struct(entry["record"].alias("record")).alias("layer")),
+        pieces(line), lambda text: F.struct(text.alias("raw"), F.struct(_parsed(text).alias("record")).alias("layer"))
     ),
 )
 
@@ -194,9 +193,7 @@ def _problem(limits: records.Limits) -> Column:
     record, is_message, sent = F.col("record"), F.col("is_message"), F.col("send_time")
     opted_out = F.col("optout_time")
     opens, clicks = F.col("opens"), F.col("clicks")
-    unread = (record["send_time"].isNotNull() & sent.isNull()) | (
-        record["optout_time"].isNotNull() & opted_out.isNull()
-    )
+    unread = sent.isNull() | (record["optout_time"].isNotNull() & opted_out.isNull())
 
     def outside(at: Column) -> Column:
         return ~at.between(F.lit(limits.earliest), F.lit(limits.latest))

@@ -1,6 +1,7 @@
-"""`demo` as a newcomer runs it: twice, and then the lines it prints for one's own questions."""
+"""`demo` as a newcomer runs it: twice, and then the line it prints for one's own questions."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ PROJECT = Path(__file__).parents[2]
 def run(*command: str) -> str:
     done = subprocess.run(
         [sys.executable, "-P", *command],
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "80"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -27,17 +28,23 @@ def run(*command: str) -> str:
 def test_the_demo_shows_the_sample_and_the_second_time_that_nothing_is_new(tmp_path: Path) -> None:
     demo = ["-m", "jobs", "demo", "--input", str(PROJECT / "input"), "--warehouse", str(tmp_path / "warehouse")]
     first = run(*demo)
-    assert "19 files, 416 records, 300 new, 54 duplicate, 51 quarantined, 11 control" in first
-    assert "51 files, 337 records, 304 new, 132 duplicate, 24 quarantined" in first
-    assert "Ledger: 70 files, 753 records = 667 accepted + 75 quarantined + 11 control" in first
-    assert "790 events = 604 new + 186 duplicate" in first
-    assert "150 sailthru_messages, 10 blasts, 50 profiles" in first
-    assert "not_json" in first
+    assert "14 files, 1,266 records, 1,000 new, 218 duplicate, 35 quarantined, 13 control" in first
+    assert "68 files, 618 records, 579 new, 396 duplicate, 29 quarantined" in first
+    assert "1,884 records = 1,807 accepted + 64 quarantined + 13 control" in first
+    assert "2,193 events = 1,579 new + 614 duplicate" in first
+    assert "151 of 234 opened journeys never clicked" in first
+    assert first.count("sent by") == 2
+    assert first.count("newest event") == 2
+    for word in ("APAC", "EU", "LATAM", "NA", "unknown", "not_json", "bounced: permanent"):
+        assert word in first
+    shown, lines = first.split("What came in", 1)[1].split("The tables are Delta tables in")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert len(shown.splitlines()) < 80
     again = run(*demo)
     assert "Nothing new since the last run." in again
-    assert again.split("events by class", 1)[1] == first.split("events by class", 1)[1]
-    lines = [
-        line.strip() for line in first.splitlines() if line.startswith("  ") and ("duckdb" in line or "Delta" in line)
-    ]
-    answer = run("-c", "\n".join(lines))
-    assert "delivery" in answer
+    assert again.split("What came in", 1)[1] == first.split("What came in", 1)[1]
+    query, explain = (shlex.split(line) for line in lines.splitlines() if line.startswith("  "))
+    assert query[0] == "python3"
+    assert "LATAM" in run(*query[1:])
+    assert explain[:2] == ["./spark-submit.sh", "explain"]
+    assert "What happened" in run("-m", "jobs", *explain[1:])

@@ -1,9 +1,13 @@
 """Which events of a batch are there already or come twice, and which copy is kept."""
 
+import time
+from datetime import date
+
+import pytest
 from chispa import assert_df_equality
 from pyspark.sql import SparkSession
 
-from transforms.events import duplicates, repeated
+from transforms.events import DayRange, duplicates, repeated, within
 
 ROWS = "event_id string, filename string, block long, place long"
 
@@ -37,3 +41,21 @@ def test_known_events_and_second_copies_are_duplicates(spark: SparkSession) -> N
         spark.createDataFrame([("b", 2), ("b", 3), ("c", 5), ("a", 7), ("a", 8)], "filename string, place long"),
         ignore_nullable=True,
     )
+
+
+def test_a_day_range_is_the_same_wherever_the_process_thinks_it_is(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an hour that comes twice there, a time without a zone would be the other one's."""
+    half_past_six = 1_762_065_000_000_000  # 2025-11-02T06:30Z: the second 01:30 of New York
+    events = spark.range(1).selectExpr(
+        "date'2025-11-02' as event_date", f"timestamp_micros({half_past_six}) as event_time"
+    )
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        condition = within([DayRange(date(2025, 11, 2), half_past_six, half_past_six)])
+        assert events.where(condition).count() == 1
+    finally:
+        monkeypatch.undo()
+        time.tzset()

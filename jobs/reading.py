@@ -1,0 +1,45 @@
+"""Files as lines of text: by Spark's own reader where it reads them rightly, by ours where it would not."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from jobs.odd_files import GZIP_MAGIC, ODD_LINES, read_files
+from jobs.storage import head, open_binary
+from transforms.records import is_foreign, raw_lines
+
+_OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst", ".lz4", ".deflate", ".xz")
+"""Names of which Spark would decompress or refuse the content: our reader looks at the bytes instead."""
+_GLOB_CHARACTERS = set("{}[]*?\\")
+
+
+def lines_of(spark: SparkSession, ordinary: Sequence[str], odd: Sequence[str], max_record_bytes: int) -> DataFrame:
+    """The lines of files named by their URIs, as RAW_LINES; those of the `odd` ones come through our own reader."""
+    parts = [raw_lines(text) for text in read_text(spark, ordinary)] if ordinary else []
+    if odd:
+        uris = spark.createDataFrame(pa.table({"uri": list(odd)})).repartition(min(len(odd), 16))
+        read = read_files(open_binary, max_record_bytes)
+        parts.append(uris.mapInArrow(read, ODD_LINES).withColumn("value", F.col("value").cast("string")))
+    return reduce(DataFrame.unionByName, parts)
+
+
+def looks_odd(uri: str) -> bool:
+    """Whether Spark's own reader would misread the file: name and first bytes disagree, or it is no text."""
+    start = head(uri)
+    is_gzip = start.startswith(GZIP_MAGIC)
+    return uri.lower().endswith(_OTHER_FORMATS) or is_gzip != uri.endswith(".gz") or (is_foreign(start) and not is_gzip)
+
+
+def read_text(spark: SparkSession, uris: Sequence[str]) -> list[DataFrame]:
+    """Spark's text source over files named one by one, split at LF only; names are no globs.
+
+    Names that look like globs are read apart: told not to expand them, Spark reads every other path of the same call
+    twice (seen with 4.2.0).
+    """
+    like_globs = [uri for uri in uris if _GLOB_CHARACTERS & set(uri)]
+    others = [uri for uri in uris if not _GLOB_CHARACTERS & set(uri)]
+    reader = spark.read.format("text").option("lineSep", "\n").option("__globPaths__", "false")
+    return [reader.load([uri.replace("file://", "file:", 1) for uri in part]) for part in (others, like_globs) if part]
