@@ -1,60 +1,63 @@
-"""Killed with SIGKILL anywhere and started again, the tables are those of a run that was never killed."""
+"""Killed with SIGKILL anywhere and started again, the tables are those of a job that was never killed.
+
+The short form kills each job after some of its commits. The long form, which kills at each step as often as it has
+rounds, is one command, with figures at its end:
+
+    CRASH_ROUNDS=10 CRASH_KILLS=60 ./run-tests.sh tests/jobs/test_crashes.py -n 2 -rP
+"""
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
+from jobs.build_summaries import SUMMARIES
 from jobs.crash_points import VARIABLE
-from jobs.generator import Forms, generate_sailthru, generate_ses
-from tests.tables import STATE_TABLES, assert_is_sailthru_truth, assert_is_truth, everything
+from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
+from jobs.stream_events import load
+from tests.conftest import settings_for
+from tests.jobs.test_replay_quarantine import older_rules
+from tests.tables import STATE_TABLES, assert_balanced, assert_is_truth, everything
 
-STATES = {table.name for table in STATE_TABLES}
 PROJECT = Path(__file__).parents[2]
-STEPS = (
-    "files listed",
-    "records parsed",
-    "duplicates found",
-    "events committed",
-    "sailthru_messages committed",
-    "blasts committed",
-    "profiles committed",
-    "quarantine committed",
-    "ledger committed",
-)
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "0"))
+KILLS = int(os.environ.get("CRASH_KILLS", "3"))
+SEED = int(os.environ.get("CRASH_SEED", "1"))
+FORMS = Forms(odd_file_kinds=(), broken=0.2)
 
 
-def start(
-    folder: Path, warehouse: str, *options: str, provider: str = "ses", files: int = 2, kill_at: str = ""
-) -> subprocess.Popen[str]:
-    """The job as `./spark-submit.sh` starts it, in a process group of its own."""
-    command = [sys.executable, "-P", "-m", "jobs", "stream_events", "--provider", provider, *options]
-    command += [
-        "--input",
-        str(folder / "input"),
-        "--warehouse",
-        str(folder / warehouse),
-        "--master",
-        "local[2]",
-    ]
-    command += ["--set", "spark.shuffle_partitions=2", "--set", f"max_files_per_batch={files}"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at}
+def start_job(job: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
+    """A job as `./spark-submit.sh` starts it, in a session of its own."""
+    command = [sys.executable, "-P", "-m", "jobs", job, *options]
+    command += ["--master", "local[2]", "--set", "spark.shuffle_partitions=2"]
+    # Java's quick compiler alone: a start takes a fifth less.
+    command += ["--set", "spark.conf.spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"]
     return subprocess.Popen(
         command,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+
+
+def start(folder: Path, warehouse: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
+    """A loader of what is below `<folder>/input`, two files at a time."""
+    folders = ("--input", str(folder / "input"), "--warehouse", str(folder / warehouse))
+    two = ("--set", "max_files_per_batch=2")
+    return start_job("stream_events", "--provider", "ses", *options, *folders, *two, kill_at=kill_at)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -64,51 +67,138 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def killed_at_each(steps: Iterable[str], folder: Path, **how: Any) -> None:
-    """Kill the job at each of the steps, let it end, and compare with one that was never killed."""
-    assert start(folder, "whole", "--available-now", **how).wait(300) == 0
-    for step in steps:
-        process = start(folder, "killed", "--available-now", kill_at=step, **how)
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == -signal.SIGKILL, (step, output)
-    process = start(folder, "killed", "--available-now", **how)
-    output, _ = process.communicate(timeout=300)
+def ends_well(process: subprocess.Popen[str], *, within: float = 300) -> str:
+    """Wait for the job, which must exit 0; what it printed."""
+    output, _ = process.communicate(timeout=within)
     assert process.returncode == 0, output
-    assert everything(folder / "killed") == everything(folder / "whole")
+    return output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A job that is killed at each of its steps."""
+
+    job: str
+    steps: tuple[str, ...]
+    short: tuple[str, ...]
+    """The steps of the short form."""
+    options: tuple[str, ...] = ()
+    prepare: Callable[[Path, int, SparkSession], None]
+    """Makes `input`, and if the job needs one the `warehouse`, below a folder from a seed."""
+    in_order: bool = False
+    """Whether a step is not reached again once a later one was."""
+
+
+BATCH = ("files listed", "batch planned", "records parsed", "duplicates found", "events committed")
+END_OF_BATCH = ("quarantine committed", "ledger committed", "rows released", "checkpoint committed")
+STATES = tuple(f"{table.name} committed" for table in STATE_TABLES)
+
+
+def ses_files(folder: Path, seed: int, _: SparkSession) -> None:
+    """Twelve files of SES events."""
+    generate_ses(folder / "input", events=360, seed=seed, forms=FORMS, events_per_file=30)
+
+
+def sailthru_files(folder: Path, seed: int, _: SparkSession) -> None:
+    """Three days of Sailthru exports."""
+    generate_sailthru(folder / "input", messages=60, seed=seed, days=2, update_days=1)
+
+
+def loaded(folder: Path, seed: int, spark: SparkSession) -> None:
+    """Both providers and requests, loaded."""
+    source = folder / "input"
+    truths = generate_ses(source, events=300, seed=seed), generate_sailthru(source, messages=60, seed=seed, days=2)
+    generate_requests(source, *truths, seed=seed)
+    load(settings_for(folder), spark=spark)
+
+
+def quarantined(folder: Path, seed: int, spark: SparkSession) -> None:
+    """Both providers, loaded by rules that refused more."""
+    generate_ses(folder / "input", events=200, seed=seed, events_per_file=50, forms=Forms(odd_file_kinds=()))
+    sailthru_files(folder, seed, spark)
+    with older_rules():
+        load(settings_for(folder), spark=spark)
+
+
+SCENARIOS = {
+    "ses": Scenario(
+        job="stream_events",
+        steps=(*BATCH, *END_OF_BATCH),
+        short=("events committed", "quarantine committed", "ledger committed"),
+        options=("--available-now", "--provider", "ses", "--set", "max_files_per_batch=2"),
+        prepare=ses_files,
+    ),
+    "sailthru": Scenario(
+        job="stream_events",
+        steps=(*BATCH[-1:], *STATES, *END_OF_BATCH[:2]),
+        short=("events committed", *STATES[::2]),
+        options=("--available-now", "--provider", "sailthru", "--set", "max_files_per_batch=12"),
+        prepare=sailthru_files,
+    ),
+    "summaries": Scenario(
+        job="build_summaries",
+        steps=tuple(f"{name} committed" for name in SUMMARIES),
+        short=("journeys committed",),
+        prepare=loaded,
+    ),
+    "replay": Scenario(
+        job="replay_quarantine",
+        steps=("duplicates found", "events committed", *STATES[::2], "quarantine marked"),
+        short=("events committed", "quarantine marked"),
+        prepare=quarantined,
+        in_order=True,
+    ),
+}
 
 
 @pytest.mark.slow
-def test_killed_between_any_two_commits_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    forms = Forms(odd_file_kinds=(), broken=0.2)
-    truth = generate_ses(tmp_path / "input", events=300, seed=11, forms=forms, events_per_file=50)
-    killed_at_each([step for step in STEPS if step.split()[0] not in STATES], tmp_path)
-    assert_is_truth(tmp_path / "killed", tmp_path / "input", truth)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
+    spark: SparkSession, tmp_path: Path, name: str
+) -> None:
+    scenario = SCENARIOS[name]
+    random_order = random.Random(f"{SEED} {name}")
+    kills: Counter[str] = Counter()
+    began = time.monotonic()
+    for number in range(ROUNDS or 1):
+        folder = tmp_path / str(number)
+        scenario.prepare(folder, SEED * 1000 + number, spark)
+        (folder / "warehouse").mkdir(exist_ok=True)
+        shutil.copytree(folder / "warehouse", folder / "whole")
 
+        def begin(warehouse: str, kill_at: str = "", folder: Path = folder) -> subprocess.Popen[str]:
+            folders = ("--input", str(folder / "input"), "--warehouse", str(folder / warehouse))
+            return start_job(scenario.job, *scenario.options, *folders, kill_at=kill_at)
 
-@pytest.mark.slow
-def test_killed_between_any_two_commits_states_settle_all_the_same(tmp_path: Path) -> None:
-    truth = generate_sailthru(tmp_path / "input", messages=300, seed=11, days=2, update_days=1)
-    steps = ["events committed", *(step for step in STEPS if step.split()[0] in STATES)]
-    killed_at_each(steps, tmp_path, provider="sailthru", files=25)
-    assert_is_sailthru_truth(tmp_path / "killed", truth)
+        ends_well(begin("whole"))
+        steps = scenario.steps if ROUNDS else scenario.short
+        for step in steps if scenario.in_order else random_order.sample(steps, len(steps)):
+            process = begin("warehouse", kill_at=step)
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == -signal.SIGKILL, (step, output)
+            kills[step] += 1
+        ends_well(begin("warehouse"))
+        assert everything(folder / "warehouse") == everything(folder / "whole"), f"seed {SEED}, round {number}"
+        assert_balanced(folder / "warehouse")
+        shutil.rmtree(folder)
+    each = ", ".join(f"{step} {count}" for step, count in sorted(kills.items()))
+    print(f"{name}: {kills.total()} kills in {time.monotonic() - began:.0f} s, seed {SEED}: {each}")
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    kills, seed = int(os.environ.get("CRASH_KILLS", "4")), int(os.environ.get("CRASH_SEED", "1"))
-    moments = random.Random(seed)
-    truth = generate_ses(tmp_path / "input", events=kills * 300, seed=12, events_per_file=60)
+    moments = random.Random(SEED)
+    truth = generate_ses(tmp_path / "input", events=KILLS * 300, seed=12, events_per_file=60)
     alive = 0
-    for _ in range(kills):
+    for _ in range(KILLS):
         process = start(tmp_path, "killed", "--available-now")
         time.sleep(moments.uniform(8, 40))
         alive += process.poll() is None
         kill(process)
-    assert alive >= kills * 3 / 4
-    process = start(tmp_path, "killed", "--available-now")
-    output, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, output
+    assert alive >= KILLS * 3 / 4
+    ends_well(start(tmp_path, "killed", "--available-now"), within=600)
     assert_is_truth(tmp_path / "killed", tmp_path / "input", truth)
+    print(f"random moments: {alive} kills of {KILLS} before the end, seed {SEED}")
 
 
 @pytest.mark.slow
@@ -120,8 +210,6 @@ def test_sigterm_ends_the_job_with_its_batch_done_and_exit_code_0(tmp_path: Path
         if "batch 0:" in line:
             break
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
-    assert "Stopped as asked" in output
-    assert start(tmp_path, "stopped", "--available-now").wait(300) == 0
+    assert "Stopped as asked" in ends_well(process, within=120)
+    ends_well(start(tmp_path, "stopped", "--available-now"))
     assert_is_truth(tmp_path / "stopped", tmp_path / "input", truth)

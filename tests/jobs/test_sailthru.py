@@ -15,9 +15,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs import tables
-from jobs.batches import read_text
 from jobs.generator import Forms, generate_sailthru, generate_ses
 from jobs.providers import PROVIDERS
+from jobs.reading import read_text
 from jobs.stream_events import load
 from schemas.files import FILES
 from schemas.sailthru import SAILTHRU_MESSAGES
@@ -35,7 +35,8 @@ from transforms.records import raw_lines
 
 MESSAGES = int(os.environ.get("SAILTHRU_MESSAGES", "400"))
 BATCHES = int(os.environ.get("TOGETHER_BATCHES", "6"))
-DAYS, UPDATES = (14, 7) if MESSAGES > 10_000 else (3, 2)
+IS_FULL_SIZE = MESSAGES > 10_000
+DAYS, UPDATES = (14, 7) if IS_FULL_SIZE else (3, 2)
 WINTER, SUMMER = date(2025, 10, 31), date(2026, 3, 6)
 """Starts of runs that cross the change of clocks."""
 
@@ -83,7 +84,10 @@ def test_in_whatever_order_files_come_the_tables_are_the_truth(
 
 @pytest.mark.slow
 def test_one_file_at_a_time_and_all_of_them_twice(spark: SparkSession, tmp_path: Path) -> None:
-    truth = generate_sailthru(tmp_path / "input", messages=60, start=WINTER, days=1, update_days=1, seed=3)
+    messages, days, updates = (MESSAGES, DAYS, UPDATES) if IS_FULL_SIZE else (60, 1, 1)
+    truth = generate_sailthru(
+        tmp_path / "input", messages=messages, start=WINTER, days=days, update_days=updates, seed=3
+    )
     folder = tmp_path / "input" / "sailthru"
     arrive(folder, shuffled)
     settings = settings_for(tmp_path, "max_files_per_batch=1")

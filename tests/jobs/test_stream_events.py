@@ -18,11 +18,11 @@ from pyspark.sql import functions as F
 
 from conf.errors import ConfigurationError
 from conf.settings import Settings
-from jobs import batches, tables
-from jobs.batches import read_text
+from jobs import sinks, tables
 from jobs.generator import Forms, generate_ses, write_sample
 from jobs.locks import only_loader
 from jobs.providers import PROVIDERS, Parser
+from jobs.reading import read_text
 from jobs.stream_events import QueryFailedError, load
 from schemas.contract import Role
 from schemas.events import EVENTS
@@ -61,7 +61,7 @@ def event(number: int, **mail: object) -> dict[str, object]:
 
 
 def test_the_sample_loads_as_the_truth_says_and_again_brings_nothing(spark: SparkSession, tmp_path: Path) -> None:
-    ses, sailthru = write_sample(tmp_path / "input")
+    ses, sailthru, _ = write_sample(tmp_path / "input")
     settings = settings_for(tmp_path)
     first = load(settings, provider="all", spark=spark)
     files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
@@ -236,7 +236,7 @@ def test_a_second_loader_is_refused(spark: SparkSession, tmp_path: Path) -> None
 def test_a_provider_whose_query_fails_leaves_the_other_alone(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available_now: bool
 ) -> None:
-    ses, _ = write_sample(tmp_path / "input")
+    ses, *_ = write_sample(tmp_path / "input")
 
     def fails(_: Settings) -> Parser:
         raise RuntimeError("no parser today")
@@ -290,7 +290,7 @@ def test_a_batch_opens_no_more_files_of_a_large_table_than_of_a_small_one(
         opened.append(len(known.inputFiles()))
         return repeated(rows, known)
 
-    monkeypatch.setattr(batches, "repeated", counting)
+    monkeypatch.setattr(sinks, "repeated", counting)
     last = datetime(2025, 10, 25, 19, 50, tzinfo=UTC)
     for rows in (500_000, 5_000_000):
         settings = settings_for(tmp_path / str(rows))

@@ -1,0 +1,115 @@
+"""What the pages say is what the code does: made pages are up to date, and what pages name is there."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from pyspark.sql.types import StringType, StructType
+
+import schemas
+from docs.generate import COMMAND, pages, tables_page
+from jobs.__main__ import JOBS
+from schemas.catalog import TABLES
+from schemas.contract import TableContract, column
+from schemas.views import View
+
+PROJECT = Path(__file__).parents[1]
+WRITTEN_BY_HAND = ("README.md", "docs/design-notes.md", "docs/extending.md")
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`\n]+)`")
+_PATH = re.compile(r"(?:\./)?[\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|sh|md|yaml|toml|lock|jsonl|sql|ipynb|properties))")
+_OUR_FOLDERS = ("jobs", "transforms", "schemas", "conf", "tests", "input", "notebooks", "bench", "docs")
+
+
+@pytest.mark.parametrize("path", pages())
+def test_a_made_page_is_what_the_code_gives_now(path: str) -> None:
+    page = PROJECT / path
+    if not page.exists() or page.read_text("utf-8") != pages()[path]:
+        pytest.fail(f"{path} is out of date. In the project's folder run: {COMMAND}", pytrace=False)
+
+
+def test_every_contract_is_in_the_catalog() -> None:
+    modules = [importlib.import_module(f"schemas.{module.name}") for module in pkgutil.iter_modules(schemas.__path__)]
+    found = {one.name for module in modules for one in vars(module).values() if isinstance(one, TableContract)}
+    assert sorted(found) == sorted(table.name for table in TABLES), "schemas/catalog.py lists each table, once"
+
+
+def test_tables_are_written_by_jobs_that_are_there() -> None:
+    unknown = {table.name: set(table.written_by) - set(JOBS) for table in TABLES}
+    assert not any(unknown.values()), unknown
+
+
+@pytest.mark.parametrize("page", WRITTEN_BY_HAND)
+def test_every_file_a_page_names_is_there(page: str) -> None:
+    assert missing_paths(PROJECT / page) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("`jobs/batches.py`, `./run-tests.sh -x` and `jobs/`", []),
+        ("`batches.py` may stand without its folder", []),
+        ("`jobs/nothing.py` and `nothing.py`", ["jobs/nothing.py", "nothing.py"]),
+        ("`jobs/nothing` is a module without its ending, `jobs/batches` too", ["jobs/nothing"]),
+        ("[a link](nowhere.md#part), [another](design-notes.md#part)", ["nowhere.md"]),
+        ("[elsewhere](https://example.com/x.md)", []),
+        ("`schemas/<table>.py`, `<folder>/ses/` and `/data/mail` are no files of ours", []),
+        ("```\n`jobs/nothing.py`\n```", []),
+    ],
+)
+def test_missing_paths_are_found(text: str, missing: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    assert missing_paths(page, PROJECT / "docs") == missing
+
+
+def missing_paths(page: Path, folder: Path | None = None) -> list[str]:
+    """The targets of links, and the paths in backticks, that are not there; links count from the page's folder."""
+    text = _FENCED.sub("", page.read_text("utf-8"))
+    links = [link.partition("#")[0] for link in _LINK.findall(text) if "://" not in link]
+    words = [word for code in _CODE.findall(text) for word in code.split()]
+    named = [word for word in words if _PATH.fullmatch(word) or word.startswith(tuple(f"{f}/" for f in _OUR_FOLDERS))]
+    return [link for link in links if not ((folder or page.parent) / link).exists()] + [
+        path for path in named if not _is_there(path)
+    ]
+
+
+def _is_there(path: str) -> bool:
+    if any(mark in path for mark in "<>*"):
+        return True  # stands for several
+    if "/" in path:
+        return (PROJECT / path).exists() or (PROJECT / f"{path}.py").exists()
+    return (PROJECT / path).exists() or any(next((PROJECT / f).rglob(path), None) for f in _OUR_FOLDERS)
+
+
+def test_the_readme_mentions_every_job() -> None:
+    """No more than that: whether it says the right thing of a job no test can tell."""
+    readme = (PROJECT / "README.md").read_text("utf-8")
+    assert [job for job in JOBS if not re.search(rf"\b{job}\b", readme)] == []
+
+
+@pytest.mark.parametrize(
+    ("comment", "cell"),
+    [
+        pytest.param("a | b", r"a \| b", id="bar"),
+        pytest.param("`a | b`", r"`a \| b`", id="bar-in-code"),
+        pytest.param("two\nlines", "two lines", id="two-lines"),
+        pytest.param("<blast_id>.<message_id>", r"\<blast_id>.\<message_id>", id="no-html"),
+        pytest.param("`<blast_id>`", "`<blast_id>`", id="code-as-it-is"),
+    ],
+)
+def test_a_cell_stays_one_cell_and_shows_every_character(comment: str, cell: str) -> None:
+    schema = StructType([column("x", StringType(), comment=comment)])
+    table = TableContract(name="t", grain="g", key=("x",), written_by=(), statistics=(), schema=schema)
+    assert f"| provenance | {cell} |" in tables_page([table], [])
+
+
+def test_a_view_is_shown_with_its_comment_and_sql() -> None:
+    view = View(name="opened_not_clicked", of=(), sql="select 1\nfrom messages", comment="Whom to remind.")
+    page = tables_page([], [view])
+    assert page.endswith(
+        "## Views\n\n### `opened_not_clicked`\n\nWhom to remind.\n\n```sql\nselect 1\nfrom messages\n```\n"
+    )
