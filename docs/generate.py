@@ -1,0 +1,250 @@
+"""`docs/tables.md` and `docs/settings.md` from the contracts and the settings: `python -m docs.generate`."""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AwareDatetime, ByteSize
+from pydantic.fields import FieldInfo
+
+from conf.settings import FREE_SECTION, Section, Settings, environment_variable
+from schemas.catalog import TABLES
+from schemas.contract import Role, TableContract
+from schemas.files import FileStatus
+from schemas.quarantine import Reason, ReplayOutcome
+from schemas.views import VIEWS, View
+
+PROJECT = Path(__file__).parents[1]
+COMMAND = ".venv/bin/python -m docs.generate"
+NOTICE = f"<!-- Made by `{COMMAND}`; tests/test_docs.py compares. Change the code, not this page. -->"
+VALUES: Mapping[tuple[str, str], type[StrEnum]] = {
+    ("quarantine", "reason"): Reason,
+    ("quarantine", "replay_outcome"): ReplayOutcome,
+    ("files", "status"): FileStatus,
+}
+"""Of a table's column the values it may have, where each is explained."""
+
+TABLES_HEAD = """\
+The tables of a warehouse, each a Delta table in `<warehouse>/<table>` with the comments in it; only `requests` is not
+stored but read where it lies.
+
+The role of a column says how far its value depends on which copy of a row was kept:"""
+
+SETTINGS_HEAD = f"""\
+Every setting has a default, so a job starts without any. A later source wins over an earlier one:
+
+1. the defaults below;
+2. the YAML file: `conf/local.yaml`, or what `--config` names (a path, or the name of a file in `conf/`);
+3. environment variables;
+4. `--set key=value`, as often as needed; of one key the last wins;
+5. the options `--input`, `--warehouse` and `--master` (the key `spark.master`).
+
+A key with a dot is a key of a section. In YAML the section is a mapping, with `--set` the key is written with its dot,
+in an environment variable the dot is `__`. An unknown key is refused, and so is a value of the wrong type: exit code 2
+and one line per problem. Secrets are not settings: Spark and boto3 look for them where they always do.
+
+`{FREE_SECTION}` takes further settings of Spark by Spark's own names: a mapping in YAML, or
+`--set {FREE_SECTION}.<name>=<value>`."""
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, page in pages().items():
+        (PROJECT / path).write_text(page, encoding="utf-8", newline="\n")
+        print(path)
+
+
+def pages() -> dict[str, str]:
+    """The text of each page by its path in the project."""
+    return {"docs/tables.md": tables_page(TABLES, VIEWS), "docs/settings.md": settings_page(Settings)}
+
+
+# --- tables
+
+
+def tables_page(tables: Iterable[TableContract], views: Iterable[View]) -> str:
+    """Every table with its columns, then every view with its SQL."""
+    roles = [f"- **{role}**: {meaning}" for role, meaning in explained(Role).items()]
+    parts = ["# Tables", NOTICE, TABLES_HEAD, "\n".join(roles), *map(_table, tables)]
+    shown = list(map(_view, views))
+    if shown:
+        parts += ["## Views", *shown]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: TableContract) -> str:
+    facts = {
+        "Grain": table.grain,
+        "Key": _names(table.key),
+        "Partitioned by": _names(table.partitioned_by),
+        "Statistics (minimum and maximum per data file)": _names(table.statistics),
+        "Written by": _names(table.written_by),
+    }
+    columns = [
+        (
+            f"`{f.name}`",
+            f"`{f.dataType.simpleString()}`",
+            "yes" if f.nullable else "no",
+            f.metadata["role"],
+            f.metadata["comment"],
+        )
+        for f in table.schema.fields
+    ]
+    parts = [
+        f"## `{table.name}`",
+        "\n".join(f"- {fact}: {what}" for fact, what in facts.items()),
+        _grid(("column", "type", "may be NULL", "role", "meaning"), columns),
+    ]
+    for name in table.columns:
+        if values := VALUES.get((table.name, name)):
+            rows = [(f"`{value}`", meaning) for value, meaning in explained(values).items()]
+            parts += [f"Values of `{name}`:", _grid(("value", "meaning"), rows)]
+    return "\n\n".join(parts)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
+
+
+def _view(view: View) -> str:
+    sql = textwrap.dedent(view.sql).strip()
+    return f"### `{view.name}`\n\n{view.comment}\n\n```sql\n{sql}\n```"
+
+
+def explained(values: type[StrEnum]) -> dict[str, str]:
+    """Each value of an enum with the text that stands below it in the code."""
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(values))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for line, following in pairwise(definition.body):
+        match line, following:
+            case ast.Assign(targets=[ast.Name(id=name)]), ast.Expr(value=ast.Constant(value=str(text))):
+                texts[values[name].value] = inspect.cleandoc(text)
+    if unexplained := [value.name for value in values if value.value not in texts]:
+        raise ValueError(f"{values.__name__}: no text stands below {unexplained}; write one for docs/tables.md.")
+    return texts
+
+
+# --- settings
+
+
+def settings_page(settings: type[Section]) -> str:
+    """Every setting, grouped by section."""
+    parts = ["# Settings", NOTICE, SETTINGS_HEAD]
+    for prefix, section in _sections(settings):
+        rows = [_setting(prefix + name, field) for name, field in section.model_fields.items() if not _inner(field)]
+        parts += [
+            f"## `{prefix.rstrip('.')}`" if prefix else "## General",
+            inspect.cleandoc(section.__doc__ or ""),
+            _grid(("key", "type", "default", "meaning", "environment variable"), rows),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, type[Section]]]:
+    yield prefix, model
+    for name, field in model.model_fields.items():
+        if inner := _inner(field):
+            yield from _sections(inner, f"{prefix}{name}.")
+
+
+def _inner(field: FieldInfo) -> type[Section] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _setting(key: str, field: FieldInfo) -> tuple[str, ...]:
+    is_free = key == FREE_SECTION
+    return (
+        f"`{key}.<name>`" if is_free else f"`{key}`",
+        in_words(key, field.annotation, field.metadata),
+        "none" if is_free or field.is_required() else f"`{_as_yaml(field.get_default(call_default_factory=True))}`",
+        field.description or "",
+        "none" if is_free else f"`{environment_variable(key)}`",
+    )
+
+
+def in_words(key: str, kind: Any, limits: Iterable[object] = ()) -> str:
+    """A setting's type for a person, with the limits that pydantic checks."""
+    limits = list(limits)
+    if get_origin(kind) is Annotated:
+        kind, *more = get_args(kind)
+        limits += [one for info in more for one in (info.metadata if isinstance(info, FieldInfo) else [info])]
+        return in_words(key, kind, limits)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(in_words(key, one, limits) for one in inner if one is not NoneType) + (
+            ", or null" if NoneType in inner else ""
+        )
+    if origin is Literal:
+        return " or ".join(f"`{one}`" for one in inner)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return " or ".join(f"`{one}`" for one in kind)
+    if origin in (tuple, list):
+        return f"list, each a {in_words(key, inner[0], limits)}"
+    if origin is not None and issubclass(origin, Mapping):
+        return in_words(key, inner[1], limits)
+    words = {
+        str: "text",
+        bool: "true or false",
+        int: "whole number",
+        float: "number",
+        ByteSize: "bytes, plain or with a unit",
+        datetime: "date and time with a zone",
+        AwareDatetime: "date and time with a zone",
+    }
+    if kind not in words:
+        raise TypeError(f"`{key}`: there are no words for the type {kind}; add them in docs/generate.py.")
+    return words[kind] + "".join(map(_limit, limits))
+
+
+def _limit(limit: object) -> str:
+    bounds = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    said = [f", {words} {getattr(limit, name)}" for name, words in bounds.items() if hasattr(limit, name)]
+    return "".join(said) + (", not empty" if getattr(limit, "min_length", 0) else "")
+
+
+def _as_yaml(value: object) -> str:
+    """A default as one would write it in the YAML file."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case ByteSize():
+            units = {"GiB": 1024**3, "MiB": 1024**2, "KiB": 1024}
+            return next((f"{value // size}{unit}" for unit, size in units.items() if value % size == 0), f"{value:d}")
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case tuple() | list():
+            return f"[{', '.join(map(_as_yaml, value))}]"
+        case "":
+            return '""'
+    return str(value)
+
+
+# --- Markdown
+
+
+def _grid(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *[tuple(map(_cell, row)) for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text on one line that ends no cell; outside of `code` it is no HTML and no emphasis either."""
+    parts = " ".join(text.replace("|", "\\|").split()).split("`")
+    parts[::2] = [re.sub(r"[<*]", r"\\\g<0>", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+if __name__ == "__main__":
+    main()
