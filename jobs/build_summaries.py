@@ -15,13 +15,16 @@ from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
+from jobs.drift import read_drift
 from jobs.locks import only_builder
 from jobs.progress import say
 from jobs.requests import read_requests
 from jobs.session import build_session
 from jobs.storage import local_path
 from schemas.contract import TableContract
+from schemas.drift import DRIFT
 from schemas.events import EVENTS
+from schemas.files import FILES
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
 from schemas.region_summary import REGION_SUMMARY
@@ -32,24 +35,36 @@ from transforms.region_summary import to_region_summary
 
 
 class Sources:
-    """What summaries are made of: one and the same version of `events` for all of them, and each other."""
+    """What summaries are made of: one and the same version of each table for all of them, and each other."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, events_version: int) -> None:
-        self._spark, self._settings = spark, settings
-        self._events_version = events_version
+    def __init__(self, spark: SparkSession, settings: Settings, *, full: bool) -> None:
+        self._spark, self._settings, self._full = spark, settings, full
         self._warehouse = local_path(settings.warehouse)
+        self.versions = {t.name: tables.version(spark, self._warehouse, t) for t in (FILES, EVENTS)}
         self._made: dict[str, DataFrame] = {}
+
+    @property
+    def note(self) -> str:
+        """What a summary's commit says of the versions that it was made from."""
+        return json.dumps({f"{name}_version": version for name, version in self.versions.items()})
 
     @cached_property
     def lifecycle(self) -> DataFrame:
         """The rows of `to_lifecycle`."""
-        events = tables.read(self._spark, self._warehouse, EVENTS, self._events_version)
+        events = tables.read(self._spark, self._warehouse, EVENTS, self.versions[EVENTS.name])
         return to_lifecycle(events, self._settings.email_kind_tag)
 
     @cached_property
     def requests(self) -> DataFrame:
         """The rows of `requests`."""
         return read_requests(self._spark, self._settings, tells=True)
+
+    @cached_property
+    def drift(self) -> DataFrame:
+        """The rows of `drift`: those of files that it does not stand for yet are read, with `full` all files."""
+        said = None if self._full else tables.note_of(self._spark, self._warehouse, DRIFT)
+        known = json.loads(said)[f"{FILES.name}_version"] if said else None
+        return read_drift(self._spark, self._settings, self.versions[FILES.name], known)
 
     def of(self, contract: TableContract) -> DataFrame:
         """Another summary's rows: read if this run has written it, else computed."""
@@ -77,6 +92,7 @@ SUMMARIES = {
         Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle)),
         Summary(MESSAGES, lambda sources: to_messages(sources.lifecycle, sources.of(JOURNEYS))),
         Summary(REGION_SUMMARY, lambda sources: to_region_summary(sources.requests, sources.of(MESSAGES))),
+        Summary(DRIFT, lambda sources: sources.drift),
     )
 }
 """In the order in which they are made: a summary may use those before it."""
@@ -86,16 +102,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this job beside those of every job."""
     parser.add_argument("--only", metavar="A,B", help=f"make only these of: {', '.join(SUMMARIES)}")
     parser.add_argument(
-        "--full", action="store_true", help="make them anew from all events (what every run does as yet)"
+        "--full",
+        action="store_true",
+        help="read all files again for drift, not only new ones (the others are always made from all events)",
     )
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
     """Make the summaries anew, each in one commit."""
-    build(settings, only=_named(arguments.only))
+    build(settings, only=_named(arguments.only), full=arguments.full)
 
 
-def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark: SparkSession | None = None) -> None:
+def build(
+    settings: Settings,
+    *,
+    only: Collection[str] = tuple(SUMMARIES),
+    full: bool = False,
+    spark: SparkSession | None = None,
+) -> None:
     """Run the job; with `spark` the session given is used, and left running."""
     warehouse = local_path(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
@@ -105,18 +129,17 @@ def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark
         session = spark or build_session(settings, "build_summaries")
         if spark is None:
             held.callback(session.stop)
-        version = tables.version(session, warehouse, EVENTS)
-        sources = Sources(session, settings, version)
+        sources = Sources(session, settings, full=full)
         if REGION_SUMMARY.name in only:
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
         for name, summary in SUMMARIES.items():
             if name in only:
                 began = time.monotonic()
-                note = json.dumps({"events_version": version})
-                tables.replace(session, warehouse, summary.rows(sources), summary.contract, note)
+                tables.replace(session, warehouse, summary.rows(sources), summary.contract, sources.note)
                 reached(f"{name} committed")
                 sources.use_written(summary.contract)
-                _tell(sources.of(summary.contract).count(), name, version, time.monotonic() - began, settings)
+                rows, version = sources.of(summary.contract).count(), sources.versions[EVENTS.name]
+                _tell(rows, name, version, time.monotonic() - began, settings)
 
 
 def _named(only: str | None) -> Collection[str]:

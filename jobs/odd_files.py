@@ -234,8 +234,9 @@ def read_files(
             with opened(uri) as file:
                 for line in raw_lines(file, max_bytes):
                     yield path, 0, line.value, line.full_length, line.full_sha256, line.cut_off, None
-        except (NotReadableError, OSError) as problem:
+        except (NotReadableError, FileNotFoundError) as problem:
             yield path, 0, b"", None, None, False, str(problem)
+        # Any other failure of the disk, or a right that is missing, fails the batch: once mended, it is read again.
 
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

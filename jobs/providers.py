@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 
 from conf.settings import Settings
 from schemas.contract import TableContract
+from schemas.drift import SAILTHRU, SES, Shape
 from schemas.sailthru import STATES
 from transforms import sailthru, ses
 from transforms.records import Limits
@@ -26,6 +27,10 @@ class Provider:
     name: str
     parser: Callable[[Settings], Parser]
     """Gives the parser of the provider's files, which turns RAW_LINES into rows of events."""
+    records: Callable[[DataFrame, Limits], DataFrame]
+    """The records of RAW_LINES as texts, for whoever compares them with `shape`."""
+    shape: Shape
+    """What records look like by the pages of their format."""
     data_set_of: Callable[[str], str | None] = _one_data_set
     """The data set of a file by its name: empty if the provider has but one, None if it is none of the provider's."""
     states: Mapping[str, TableContract] = field(default_factory=dict)
@@ -54,7 +59,14 @@ def _sailthru_parser(settings: Settings) -> Parser:
 PROVIDERS = {
     provider.name: provider
     for provider in (
-        Provider(name="ses", parser=lambda _: ses.to_events),
-        Provider(name="sailthru", parser=_sailthru_parser, data_set_of=sailthru.data_set_of, states=STATES),
+        Provider(name="ses", parser=lambda _: ses.to_events, records=ses.to_records, shape=SES),
+        Provider(
+            name="sailthru",
+            parser=_sailthru_parser,
+            records=sailthru.to_records,
+            shape=SAILTHRU,
+            data_set_of=sailthru.data_set_of,
+            states=STATES,
+        ),
     )
 }

@@ -156,6 +156,16 @@ def version(spark: SparkSession, warehouse: Path, contract: TableContract) -> in
     return found.version
 
 
+def note_of(spark: SparkSession, warehouse: Path, contract: TableContract) -> str | None:
+    """What the commit that last made the table's rows bears as a note; None if there is none."""
+    if not is_there(warehouse, contract):
+        return None
+    history = DeltaTable.forPath(spark, uri(warehouse, contract)).history()
+    newest = history.where(F.col("userMetadata").isNotNull()).agg(F.max_by("userMetadata", "version").alias("note"))
+    row = newest.first()
+    return row.note if row else None
+
+
 def register(spark: SparkSession, warehouse: Path) -> None:
     """Give the session every table that is there, and the views over them, under their own names."""
     present = {t.name for t in TABLES if is_there(warehouse, t)}

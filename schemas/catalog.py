@@ -1,6 +1,7 @@
 """All tables, in the order of reading."""
 
 from schemas.contract import TableContract
+from schemas.drift import DRIFT
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
@@ -21,4 +22,5 @@ TABLES: tuple[TableContract, ...] = (
     MESSAGES,
     JOURNEYS,
     REGION_SUMMARY,
+    DRIFT,
 )

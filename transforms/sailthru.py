@@ -105,6 +105,17 @@ def to_events(lines: DataFrame, limits: records.Limits, account: Account) -> Dat
     return rows
 
 
+def to_records(lines: DataFrame, limits: records.Limits) -> DataFrame:
+    """RAW_LINES of Sailthru files to `filename`, `name` and `text` of each record: its data set, and as it came."""
+    for step in records.record_steps(_FORM, limits.max_record_bytes):
+        lines = lines.select(*step)
+    base = F.substring_index(records.filename_of(F.col("path")), "/", -1)
+    data_set = F.regexp_replace(F.regexp_extract(base, _NAME, 2), "_updates$", "_update")
+    return lines.where(F.col("record").isNotNull()).select(
+        records.filename_of(F.col("path")).alias("filename"), data_set.alias("name"), F.col("raw").alias("text")
+    )
+
+
 @lru_cache(maxsize=4)
 def _steps(limits: records.Limits, account: Account) -> list[list[Column]]:
     """What `to_events` selects, one step after the other."""

@@ -62,6 +62,11 @@ _CLASS_OF_DETAIL_TYPE = {
     "Email Delivery Delayed": "delivery_delay",
     "Email Subscribed": "subscription",
 }
+_IS_A_BODY = (
+    r'(?s)^(?=.*"timestamp":).*"(?:recipients|(?:bounced|complained|delayed)Recipients|bounceType|delayType|feedbackId|'
+    r'link|userAgent|ipAddress|contactList)":'
+)
+"""An object that states a time and something else that only bodies state."""
 _NAMES_THE_MESSAGES_RECIPIENTS = ("send", "reject", "rendering_failure", "subscription")
 _SNS_VALIDATION = r"^Successfully validated SNS topic"
 _MAX_WRAPPERS = 4
@@ -202,18 +207,20 @@ def _unusual_body() -> Column:
     """The text of a body that the record's parse does not hold as an object; NULL where it does, or there is none.
 
     That is: a body which is itself a JSON text; one that Spark's variants refuse (a key twice), cut out of the
-    record; and, of a class not known here, the only object beside `mail`.
+    record; of a class not known here the only object beside `mail`; and of a known one whose body is not under its
+    key, the only object that looks like a body: else two opens would be one, with the time of their message.
     """
     others = F.filter(
         F.map_entries(F.from_json(_own_text(), "map<string,string>", STRICT_JSON)),
         lambda e: (e["key"] != "mail") & F.startswith(e["value"], F.lit("{")),
     )
+    is_known, is_there = F.col("event_class").isin(*_BODY_OF_CLASS), F.col("stated_body").isNotNull()
+    as_it_came = F.when(is_known & ~is_there, _body_as_it_came())
+    is_nowhere = ~is_known | (~is_there & as_it_came.isNull())
+    candidates = F.filter(others, lambda e: ~is_known | e["value"].rlike(_IS_A_BODY))
     return (
-        F.when(
-            ~F.col("event_class").isin(*_BODY_OF_CLASS),
-            let(others, lambda o: F.when(F.size(o) == 1, F.get(o, F.lit(0))["value"])),
-        )
-        .when(F.col("stated_body").isNull(), _body_as_it_came())
+        F.when(is_nowhere, let(candidates, lambda o: F.when(F.size(o) == 1, F.get(o, F.lit(0))["value"])))
+        .when(is_known & ~is_there, as_it_came)
         .when(F.startswith("body_text", F.lit('"')), F.try_variant_get("stated_body", "$", "string"))
     )
 
@@ -246,11 +253,11 @@ def _event_data() -> Column:
     """The body with its keys in order; as it came where sorting would change it.
 
     Spark's variants round numbers beyond a double, write 1e400 as "Infinity" and refuse doubled keys; half a
-    surrogate pair was replaced before. Such a body is cut out of the record's text; of a class not known here the
-    whole record is kept.
+    surrogate pair was replaced before. Such a body is cut out of the record's text; where it lies under no known key
+    the whole record is kept.
     """
-    is_unknown = ~F.col("event_class").isin(*_BODY_OF_CLASS)
-    as_it_came = F.coalesce(_body_as_it_came(), F.when(is_unknown, _own_text()))
+    has_no_key = ~F.col("event_class").isin(*_BODY_OF_CLASS) | F.col("stated_body").isNull()
+    as_it_came = F.coalesce(_body_as_it_came(), F.when(has_no_key, _own_text()))
     body = F.col("body_in_order")
     is_changed = body.rlike(_ROUNDED) | F.contains(body, F.lit("\ufffd"))
     return F.when(is_changed, F.coalesce(as_it_came, body)).otherwise(body)
@@ -323,6 +330,17 @@ def to_events(lines: DataFrame, limits: Limits) -> DataFrame:
     for step in _steps(limits):
         rows = rows.select(*step)
     return rows
+
+
+def to_records(lines: DataFrame, limits: Limits) -> DataFrame:
+    """RAW_LINES of SES files to `filename`, `name` and `text` of each event: its class, and it without its wrapper.
+
+    What is no event is left out. `name` is NULL if the class is not stated.
+    """
+    for step in (*record_steps(_FORM, limits.max_record_bytes), [F.col("*"), _event_class().alias("name")]):
+        lines = lines.select(*step)
+    is_event = F.col("record.mail").isNotNull()
+    return lines.where(is_event).select(filename_of(F.col("path")).alias("filename"), "name", _own_text().alias("text"))
 
 
 @lru_cache(maxsize=4)

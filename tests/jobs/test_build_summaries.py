@@ -1,5 +1,6 @@
 """The summaries against the truth of made-up events, and against DuckDB, which computes them from `events` its way."""
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from jobs.build_summaries import build
 from jobs.locks import only_builder
 from jobs.requests import read_requests
 from schemas.events import EVENTS
+from schemas.files import FILES
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
 from schemas.region_summary import REGION_SUMMARY
@@ -241,8 +243,9 @@ def test_only_the_summary_asked_for_is_made(built: Built, spark: SparkSession) -
     after = {name: DeltaTable(str(built.warehouse / name)).version() for name in before}
     assert after == {**before, "region_summary": before["region_summary"] + 1}
     assert Counter(map(repr, built.rows("region_summary"))) == rows
-    note = DeltaTable(str(built.warehouse / "region_summary")).history(1)[0]["userMetadata"]
-    assert note == f'{{"events_version": {DeltaTable(str(built.warehouse / EVENTS.name)).version()}}}'
+    note = json.loads(DeltaTable(str(built.warehouse / "region_summary")).history(1)[0]["userMetadata"])
+    versions = {t.name: DeltaTable(str(built.warehouse / t.name)).version() for t in (EVENTS, FILES)}
+    assert note == {f"{name}_version": version for name, version in versions.items()}
 
 
 def test_a_second_build_is_refused(built: Built, spark: SparkSession) -> None:

@@ -5,9 +5,10 @@ import hashlib
 import io
 import random
 
+import pyarrow as pa
 import pytest
 
-from jobs.odd_files import NotReadableError, RawLine, raw_lines
+from jobs.odd_files import NotReadableError, RawLine, raw_lines, read_files
 
 LINES = [b'{"a":%d}' % i for i in range(3000)]
 TEXT = b"\n".join(LINES) + b"\n"
@@ -55,3 +56,18 @@ def test_a_file_of_one_line_is_given_object_by_object() -> None:
 def test_other_formats_are_refused(start: bytes) -> None:
     with pytest.raises(NotReadableError, match="no text"):
         read(start + bytes(100))
+
+
+def test_a_file_that_is_gone_is_told_and_one_that_may_not_be_read_fails_the_batch() -> None:
+    """The ledger takes a file once: what an operator can mend must not count as read."""
+
+    def opened(uri: str) -> io.BytesIO:
+        raise (FileNotFoundError if "gone" in uri else PermissionError)(13, "Permission denied", uri)
+
+    def read_one(uri: str) -> list[object]:
+        found = read_files(opened, 1000)(iter([pa.RecordBatch.from_pydict({"uri": [uri]})]))
+        return [failure for batch in found for failure in batch.column("failure").to_pylist()]
+
+    assert "gone" in str(read_one("file:///gone"))
+    with pytest.raises(PermissionError):
+        read_one("file:///secret")

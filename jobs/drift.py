@@ -1,0 +1,53 @@
+"""`drift`: the files that the stream has read, read again to see what in them is not as the formats' pages say."""
+
+from datetime import UTC, datetime
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.settings import Settings
+from jobs import tables
+from jobs.providers import PROVIDERS, limits_of
+from jobs.reading import lines_of, looks_odd
+from jobs.storage import FoundFile, is_still_there, local_path
+from schemas.drift import DRIFT
+from schemas.files import FILES, FileStatus
+from transforms.drift import to_drift, together
+
+_MOST_ROWS = 10_000
+"""Rows of one look: free keys where none should be must not fill the table."""
+
+
+def read_drift(spark: SparkSession, settings: Settings, files_version: int, known_version: int | None) -> DataFrame:
+    """The rows of `drift` for all files of the ledger as of `files_version`.
+
+    Only those are read that the ledger did not hold as of `known_version`, for which the table `drift` stands; with
+    None all are. Files that are gone or were replaced say nothing any more.
+    """
+    warehouse = local_path(settings.warehouse)
+    ledger = tables.read(spark, warehouse, FILES, files_version)
+    if known_version is not None:
+        before = tables.read(spark, warehouse, FILES, known_version).select(*FILES.key)
+        ledger = ledger.join(before, on=list(FILES.key), how="left_anti")
+    read = ledger.where(F.col("status").isin(FileStatus.OK.value, FileStatus.CUT_OFF.value))
+    version = ("filename", F.unix_micros("modified_at").alias("micros"), "length_bytes", "status", "provider")
+    rows = read.select(*version).orderBy("micros", "filename").collect()
+    there = [row for row in rows if is_still_there(FoundFile(row.micros, row.filename, row.length_bytes))]
+    found = [spark.createDataFrame([], DRIFT.schema)]
+    if known_version is not None:
+        found.append(tables.read(spark, warehouse, DRIFT))
+    size = settings.max_files_per_batch
+    for provider in PROVIDERS.values():
+        own = [row for row in there if row.provider == provider.name]
+        for some in (own[i : i + size] for i in range(0, len(own), size)):
+            odd = [r.filename for r in some if r.status != FileStatus.OK or looks_odd(r.filename)]
+            ordinary = [r.filename for r in some if r.filename not in set(odd)]
+            lines = lines_of(spark, ordinary, odd, int(settings.max_record_bytes))
+            records = provider.records(lines, limits_of(settings, datetime.now(UTC)))
+            modified = pa.array([r.micros for r in some], pa.timestamp("us", "UTC"))
+            files = spark.createDataFrame(pa.table({"filename": [r.filename for r in some], "modified_at": modified}))
+            part = to_drift(records, files, provider.name, provider.shape)
+            found.append(part.orderBy(F.desc("records")).limit(_MOST_ROWS).localCheckpoint())
+    return reduce(together, found)
