@@ -19,6 +19,7 @@ from pyspark.sql.types import IntegerType, StructField, StructType
 from conf.errors import ConfigurationError, PipelineError
 from conf.settings import Settings
 from jobs import batches, stream_events, tables
+from jobs.__main__ import main
 from jobs.checkpoints import newest_number
 from jobs.failures import of_machine
 from jobs.generator import Forms, generate_sailthru, generate_ses
@@ -329,6 +330,27 @@ def test_a_full_disk_stops_the_stream_with_its_reason_and_room_mends_it(
     assert len(reasons) > 5
     assert any("The query `ses` failed" in text for text in reasons)
     assert_is_truth(Path(settings.warehouse), tmp_path / "input", truth)
+
+
+def test_a_warehouse_that_may_not_be_written_is_one_line_and_mended_by_the_right_to(
+    spark: SparkSession, tmp_path: Path, small_disk: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace_warehouse(tmp_path, disk := small_disk(20_000))
+    truth = generate_ses(tmp_path / "input", events=60, seed=44, events_per_file=30, forms=FORMS)
+    load(settings, provider="ses", spark=spark)
+    more = generate_ses(tmp_path / "more", events=30, seed=45, forms=FORMS)
+    shutil.copytree(tmp_path / "more" / "ses", tmp_path / "input" / "ses" / "more")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    capsys.readouterr()
+    options = ["--available-now", "--provider", "ses", "--input", settings.input, "--warehouse", settings.warehouse]
+    assert main(["stream_events", *options]) == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("stream_events failed: ")
+    assert "Read-only file system" in told
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    load(settings, provider="ses", spark=spark)
+    assert_events_are_truth(Path(settings.warehouse), replace(truth, events=truth.events + more.events))
+    assert_balanced(Path(settings.warehouse))
 
 
 def failure(settings: Settings, spark: SparkSession) -> str:
