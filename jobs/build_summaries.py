@@ -4,7 +4,7 @@ import argparse
 import difflib
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
+from jobs.export import FORMS, Target, export, target_of
 from jobs.locks import only_builder
 from jobs.progress import say
 from jobs.requests import read_requests
@@ -88,23 +89,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full", action="store_true", help="make them anew from all events (what every run does as yet)"
     )
+    parser.add_argument(
+        "--export",
+        metavar="WHERE",
+        action="append",
+        default=[],
+        help=f"write them, and the views over them, there too: {FORMS}; repeatable",
+    )
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
     """Make the summaries anew, each in one commit."""
-    build(settings, only=_named(arguments.only))
+    targets = [target_of(text, settings) for text in arguments.export]
+    build(settings, only=_named(arguments.only), targets=targets)
 
 
-def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark: SparkSession | None = None) -> None:
+def build(
+    settings: Settings,
+    *,
+    only: Collection[str] = tuple(SUMMARIES),
+    targets: Sequence[Target] = (),
+    spark: SparkSession | None = None,
+) -> None:
     """Run the job; with `spark` the session given is used, and left running."""
     warehouse = local_path(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
         raise ConfigurationError(f"No table `events` in {warehouse}: run stream_events first, or name its --warehouse.")
     with ExitStack() as held:
         held.enter_context(only_builder(warehouse))
-        session = spark or build_session(settings, "build_summaries")
+        jars = [jars for target in targets for jars in target.jars]
+        session = spark or build_session(settings, "build_summaries", *jars)
         if spark is None:
             held.callback(session.stop)
+        for target in targets:
+            target.check(session)
         version = tables.version(session, warehouse, EVENTS)
         sources = Sources(session, settings, version)
         if REGION_SUMMARY.name in only:
@@ -117,6 +135,10 @@ def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark
                 reached(f"{name} committed")
                 sources.use_written(summary.contract)
                 _tell(sources.of(summary.contract).count(), name, version, time.monotonic() - began, settings)
+        for target in targets:
+            began = time.monotonic()
+            names = export(session, warehouse, only, target)
+            _tell_exported(names, str(target), time.monotonic() - began, settings)
 
 
 def _named(only: str | None) -> Collection[str]:
@@ -136,3 +158,10 @@ def _tell(rows: int, name: str, version: int, seconds: float, settings: Settings
         print(json.dumps({"summary": name, "rows": rows, "events_version": version, "seconds": round(seconds, 3)}))
         return
     say(f"{name}: {rows:,} rows from version {version:,} of events in {seconds:.1f} s")
+
+
+def _tell_exported(names: Sequence[str], place: str, seconds: float, settings: Settings) -> None:
+    if settings.progress == "json":
+        print(json.dumps({"exported": names, "to": place, "seconds": round(seconds, 3)}))
+        return
+    say(f"exported to {place} in {seconds:.1f} s: {', '.join(names)}")

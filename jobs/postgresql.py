@@ -14,6 +14,8 @@ from conf.errors import ConfigurationError, PipelineError
 DRIVER = "org.postgresql.Driver"
 _ROWS_AT_A_TIME = 10_000
 """Without a number the driver keeps all rows of an answer in memory."""
+_WRITERS = 8
+"""Most connections that write at once: a server takes 100 in all, unless told otherwise."""
 _NO_ACCESS = ("28", "08004")
 _ONLY_A_PERSON_CAN_HELP = (*_NO_ACCESS, "3D", "3F", "42")
 """How SQLSTATE begins: no access, no such database, no such schema, no such table or column or a wrong query."""
@@ -39,6 +41,13 @@ def read(spark: SparkSession, url: str, *, table: str | None = None, query: str 
     """
     reader = spark.read.format("jdbc").options(**options(url)).option("fetchsize", _ROWS_AT_A_TIME)
     return (reader.option("query", query.strip().rstrip(";")) if query else reader.option("dbtable", table)).load()
+
+
+def append(rows: DataFrame, url: str, table: str) -> None:
+    """Add rows to a table that is there; texts become what its columns are, such as `jsonb`."""
+    writer = rows.write.format("jdbc").mode("append").options(**options(url), dbtable=table)
+    with told(url):
+        writer.options(numPartitions=_WRITERS, stringtype="unspecified", reWriteBatchedInserts="true").save()
 
 
 @contextmanager

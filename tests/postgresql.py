@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,8 @@ class Server:
         """The database in the form of a setting."""
         return f"jdbc:postgresql://127.0.0.1:{self.port}/postgres"
 
-    def sql(self, *statements: str) -> list[list[str | None]]:
-        """Run statements by psql, each on its own; the rows of the last, as texts."""
+    def sql(self, *statements: str) -> list[list[Any]]:
+        """Run statements by psql, each on its own; the rows of the last, each value a text or None."""
         command = [str(self.binaries / "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1"]
         command += ["-F", "\x1f", "-R", "\x1e", "-P", "null=\x1d", "-h", "127.0.0.1", "-p", str(self.port), "postgres"]
         for statement in statements:
