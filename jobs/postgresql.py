@@ -91,7 +91,7 @@ def told(url: str) -> Iterator[None]:
         place, state = url.partition("?")[0], str(refusal.getSQLState())
         line = f"PostgreSQL at {place}: {' '.join(str(refusal.getMessage()).split())}"
         if state.startswith(_NO_ACCESS):
-            line += " User and password are those of PGUSER and PGPASSWORD, or of the file that PGPASSFILE names."
+            line += " (user and password are those of PGUSER and PGPASSWORD, or of the file that PGPASSFILE names)"
         if state.startswith(_ONLY_A_PERSON_CAN_HELP):
             raise ConfigurationError(line) from None
         raise DatabaseError(line) from None

@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.errors.exceptions.captured import CapturedException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import (
-    BooleanType,
-    DataType,
-    DateType,
-    DoubleType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructType,
-    TimestampType,
-)
+from pyspark.sql import types as t
 
 from conf.errors import ConfigurationError
 from jobs import tables
@@ -59,6 +50,8 @@ def exact(value: Any) -> Any:
             return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         case date():
             return value.isoformat()
+        case Decimal():
+            return float(value)
         case dict():
             return {name: exact(part) for name, part in value.items()}
         case list() | tuple():
@@ -66,20 +59,20 @@ def exact(value: Any) -> Any:
     return value
 
 
-def of_text(text: Any, data_type: DataType) -> Any:
+def of_text(text: Any, data_type: t.DataType) -> Any:
     """The value that a text of a CSV file or of PostgreSQL's JSON says, as `exact` gives it."""
-    if text is None or (text == "" and not isinstance(data_type, StringType)):
+    if text is None or (text == "" and not isinstance(data_type, t.StringType)):
         return None
     match data_type:
-        case BooleanType():
+        case t.BooleanType():
             return {"true": True, "false": False}[str(text).lower()]
-        case IntegerType() | LongType():
+        case t.IntegerType() | t.LongType():
             return int(text)
-        case DoubleType():
+        case t.DoubleType() | t.DecimalType():
             return float(text)
-        case TimestampType():
+        case t.TimestampType():
             return exact(datetime.fromisoformat(text))
-        case DateType():
+        case t.DateType():
             return str(text)
     return json.loads(text) if is_nested(data_type) and isinstance(text, str) else text
 
@@ -106,13 +99,18 @@ def without_nul(value: Any) -> Any:
     return value
 
 
-def of_csv(file: Path, schema: StructType) -> list[Mapping[str, Any]]:
+def of_csv(file: Path, schema: t.StructType) -> list[Mapping[str, Any]]:
     """The rows as Python reads the file; it cannot tell NULL from the empty text."""
     with file.open(encoding="utf-8", newline="") as lines:
         return [{f.name: of_text(row[f.name], f.dataType) for f in schema.fields} for row in csv.DictReader(lines)]
 
 
-def of_postgresql(server: Server, table: str, schema: StructType) -> list[Mapping[str, Any]]:
+def of_parquet(file: Path) -> list[Mapping[str, Any]]:
+    """The rows as Arrow reads the file."""
+    return [exact(row) for row in pq.read_table(file).to_pylist(maps_as_pydicts="strict")]
+
+
+def of_postgresql(server: Server, table: str, schema: t.StructType) -> list[Mapping[str, Any]]:
     """The rows as the server gives them."""
     rows = [json.loads(str(text)) for [text] in server.sql(f'select row_to_json(t) from "{table}" t')]
     return [{f.name: of_text(row[f.name], f.dataType) for f in schema.fields} for row in rows]
@@ -141,7 +139,7 @@ def test_every_summary_and_view_is_the_same_everywhere(
         wanted = of_delta(rows)
         assert wanted
         same_bag(bag(without_empty(of_csv(tmp_path / f"{name}.csv", rows.schema))), bag(without_empty(wanted)))
-        same_bag(bag([exact(row) for row in pq.read_table(tmp_path / f"{name}.parquet").to_pylist()]), bag(wanted))
+        same_bag(bag(of_parquet(tmp_path / f"{name}.parquet")), bag(wanted))
         same_bag(bag(of_postgresql(postgresql, name, rows.schema)), bag(wanted))
 
 
@@ -151,13 +149,11 @@ def test_odd_values_come_through_in_files(spark: SparkSession, tmp_path: Path, f
     Files(form, tmp_path).write(spark, "odd", "", rows)
     wanted = of_delta(rows)
     if form == "parquet":
-        found = pq.read_table(tmp_path / "odd.parquet").to_pylist(maps_as_pydicts="strict")
-        same_bag(bag([exact(row) for row in found]), bag(wanted))
+        same_bag(bag(of_parquet(tmp_path / "odd.parquet")), bag(wanted))
         return
     same_bag(bag(without_empty(of_csv(tmp_path / "odd.csv", rows.schema))), bag(without_empty(wanted)))
-    texts = duckdb.sql(
-        f"select id, text, note from read_csv('{tmp_path}/odd.csv', all_varchar=true, allow_quoted_nulls=false) order by id"
-    )
+    file = f"read_csv('{tmp_path}/odd.csv', all_varchar=true, allow_quoted_nulls=false)"
+    texts = duckdb.sql(f"select id, text, note from {file} order by id")
     assert texts is not None
     assert texts.fetchall() == [(str(row["id"]), row["text"], row["note"]) for row in wanted]  # NULL is not ''
 

@@ -102,6 +102,20 @@ def test_since_is_the_databases_work(
     same_bag([row[0][-1] for row in rows_found], kept)
 
 
+def test_since_is_deltas_work_too(spark: SparkSession, tmp_path: Path) -> None:
+    spark.sql(
+        "select * from values ('m1', 'EU', timestamp_ntz'2025-10-20 00:00:00'), "
+        "('m2', 'EU', timestamp_ntz'2025-10-19 23:59:59.999999'), ('m3', 'EU', null) "
+        "as (message_id, region, request_time)"
+    ).write.format("delta").save(str(tmp_path / "delta"))
+    source = ("requests.source=delta", f"requests.path={tmp_path / 'delta'}")
+    settings = settings_for(tmp_path, *source, "requests.since=2025-10-20T02:00:00+02:00")
+    rows = texts_of(spark.read.format("delta").load(str(tmp_path / "delta")), settings.requests, "delta")
+    plan = rows._jdf.queryExecution().executedPlan().toString()
+    assert "GreaterThanOrEqual(request_time,2025-10-20T00:00)" in plan
+    same_bag(found(spark, settings), [("m1", None, at(20), "EU")])
+
+
 def test_requests_are_the_same_from_every_source(spark: SparkSession, postgresql: Server, tmp_path: Path) -> None:
     ses = generate_ses(tmp_path / "mail", events=300, seed=5)
     truth = generate_requests(tmp_path / "input", ses, seed=5)
