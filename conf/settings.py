@@ -25,6 +25,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    model_validator,
 )
 
 from conf.errors import ConfigurationError
@@ -32,7 +33,7 @@ from conf.errors import ConfigurationError
 CONF_FOLDER = Path(__file__).parent
 ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
 FREE_SECTION = "spark.conf"  # the only section whose keys are not ours
-SECTIONS = ("spark", "sailthru", "quarantine_limit", FREE_SECTION)
+SECTIONS = ("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", FREE_SECTION)
 
 
 def _with_date_and_time(value: object) -> object:
@@ -66,7 +67,19 @@ def _spark_key(value: str) -> str:
     return value
 
 
+def _without_credentials(value: str) -> str:
+    place, _, parameters = value.partition("?")
+    names = [parameter.partition("=")[0].strip().lower() for parameter in parameters.split("&")]
+    if not re.fullmatch(r"jdbc:postgresql:[^\s@]+", place) or any("password" in n or n == "user" for n in names):
+        raise ValueError(
+            "should be like jdbc:postgresql://host:5432/database, without user and password: they come from PGUSER and "
+            "PGPASSWORD, or the password from the file that PGPASSFILE names"
+        )
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
+JdbcUrl = Annotated[str, AfterValidator(_without_credentials)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_with_date_and_time), AfterValidator(_in_utc)]
 
 
@@ -129,6 +142,73 @@ class QuarantineLimit(Section):
     min_records: int = Field(
         default=100, ge=1, description="Micro-batches of fewer records than this are not held to the limit."
     )
+
+
+class RequestColumns(Section):
+    """What the source of requests calls its columns; upper and lower case are alike."""
+
+    message_id: Text = Field(default="message_id", description="Column of the id that the provider gave back.")
+    recipient: Text = Field(
+        default="recipient", description="Column of the recipient's address; under its default name it may be missing."
+    )
+    request_time: Text = Field(
+        default="request_time",
+        description="Column of the instant of the request; under its default name it may be missing. A time without a "
+        "zone is UTC.",
+    )
+    region: Text = Field(default="region", description="Column of the region.")
+
+
+class RequestsSettings(Section):
+    """Where the team's send requests with their regions are (docs/region-data.md)."""
+
+    source: Literal["csv", "delta", "postgresql"] = Field(
+        default="csv", description="What they are kept in: CSV files, a Delta table, or a PostgreSQL database."
+    )
+    path: Text | None = Field(
+        default=None,
+        description="Source csv: folder of the `*.csv` files; null means `requests` in the input. Source delta: folder "
+        "of the table.",
+    )
+    jdbc_url: JdbcUrl | None = Field(
+        default=None,
+        description="Source postgresql: the database, as `jdbc:postgresql://host:5432/database`. User and password are "
+        "no settings: they come from PGUSER and PGPASSWORD, or the password from the file that PGPASSFILE names.",
+    )
+    table: Text | None = Field(
+        default=None, description="Source postgresql: the table or view, as SQL names it, or instead `query`."
+    )
+    query: Text | None = Field(
+        default=None, description="Source postgresql: a SELECT that gives the rows, or instead `table`."
+    )
+    since: Instant | None = Field(
+        default=None,
+        description="Instant with a zone, kept in UTC. Requests made before it, and those that state no time, are "
+        "left out; PostgreSQL and Delta do not even read them. null: none are.",
+    )
+    columns: RequestColumns = Field(default=RequestColumns(), description="What the source calls its columns.")
+
+    @model_validator(mode="after")
+    def _says_where(self) -> "RequestsSettings":
+        of_source = {"csv": {"path"}, "delta": {"path"}, "postgresql": {"jdbc_url", "table", "query"}}[self.source]
+        said = {name for name in ("path", "jdbc_url", "table", "query") if getattr(self, name) is not None}
+        if other := sorted(said - of_source):
+            raise ValueError(f"{', '.join(other)} cannot be used with source {self.source}; leave out one of the two")
+        if self.source == "delta" and not self.path:
+            raise ValueError("source delta needs path, the folder of the table")
+        if self.source == "postgresql" and ("jdbc_url" not in said or len(said) != 2):
+            raise ValueError("source postgresql needs jdbc_url, and either table or query")
+        return self
+
+
+class ExportSettings(Section):
+    """Where `build_summaries --export postgresql` writes to (docs/region-data.md)."""
+
+    jdbc_url: JdbcUrl | None = Field(
+        default=None,
+        description="The database, as `jdbc:postgresql://host:5432/database`; user and password as for requests.",
+    )
+    jdbc_schema: Text = Field(default="public", description="Schema of the tables in the database; it must be there.")
 
 
 class Settings(Section):
@@ -199,6 +279,8 @@ class Settings(Section):
     spark: SparkSettings = SparkSettings()
     sailthru: SailthruSettings = SailthruSettings()
     quarantine_limit: QuarantineLimit = QuarantineLimit()
+    requests: RequestsSettings = RequestsSettings()
+    export: ExportSettings = ExportSettings()
 
     @property
     def checkpoints_uri(self) -> str:
@@ -355,7 +437,7 @@ def _from_overrides(overrides: Sequence[str]) -> Iterator[Given]:
         if not key.startswith(f"{FREE_SECTION}."):
             value = _parse_yaml(text, source)
             if isinstance(value, dict | list):
-                raise ConfigurationError(f"{source}: found {text!r}; wanted a single value.")
+                raise ConfigurationError(f"{source}: found {_shown(key, text)}; wanted a single value.")
         yield Given(key, value, "--set", key)
 
 
@@ -379,10 +461,13 @@ def _wrong(error: Mapping[str, Any], winners: Mapping[str, Given]) -> str:
     if location[-1] == "[key]":
         location.pop()
     key = ".".join(location)
-    given = next(one for one in winners.values() if one.key == key or key.startswith(f"{one.key}."))
     wanted = WANTED.get(error["type"]) or str(error["msg"])
     wanted = re.sub(r"^(Value error, |Input |String )?(should be )?", "", wanted)
-    return f"{given.source}: `{given.name}` is {_found(given.value)}; it should be {wanted}."
+    if key in SECTIONS and error["type"] == "value_error":  # its values do not go together
+        sources = dict.fromkeys(one.source for one in winners.values() if one.key.startswith(f"{key}."))
+        return f"{', '.join(sources)}: `{key}`: {wanted}."
+    given = next(one for one in winners.values() if one.key == key or key.startswith(f"{one.key}."))
+    return f"{given.source}: `{given.name}` is {_shown(key, given.value)}; it should be {wanted}."
 
 
 WANTED = {  # where pydantic speaks of its own workings
@@ -392,6 +477,11 @@ WANTED = {  # where pydantic speaks of its own workings
     "byte_size_unit": "a number of bytes, such as 268435456 or 256MiB",
     "timezone_aware": "a date and time with a zone, such as 2000-01-01T00:00:00Z",
 }
+
+
+def _shown(key: str, value: object) -> str:
+    """The value in words, unless somebody may have put a password into it."""
+    return "not shown here" if key.endswith(".jdbc_url") and isinstance(value, str) else _found(value)
 
 
 def _found(value: object) -> str:

@@ -49,7 +49,8 @@ Every setting has a default, so a job starts without any. A later source wins ov
 
 A key with a dot is a key of a section. In YAML the section is a mapping, with `--set` the key is written with its dot,
 in an environment variable the dot is `__`. An unknown key is refused, and so is a value of the wrong type: exit code 2
-and one line per problem. Secrets are not settings: Spark and boto3 look for them where they always do.
+and one line per problem. Secrets are not settings: Spark, boto3 and the driver of PostgreSQL look for them where they
+always do.
 
 `{FREE_SECTION}` takes further settings of Spark by Spark's own names: a mapping in YAML, or
 `--set {FREE_SECTION}.<name>=<value>`."""

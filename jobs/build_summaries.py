@@ -4,7 +4,7 @@ import argparse
 import difflib
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
 from jobs.drift import read_drift
+from jobs.export import FORMS, Target, export, target_of
 from jobs.locks import only_builder
 from jobs.progress import say
 from jobs.requests import read_requests
@@ -106,11 +107,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="read all files again for drift, not only new ones (the others are always made from all events)",
     )
+    parser.add_argument(
+        "--export",
+        metavar="WHERE",
+        action="append",
+        default=[],
+        help=f"write them, and the views over them, there too: {FORMS}; repeatable",
+    )
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
     """Make the summaries anew, each in one commit."""
-    build(settings, only=_named(arguments.only), full=arguments.full)
+    targets = [target_of(text, settings) for text in arguments.export]
+    build(settings, only=_named(arguments.only), full=arguments.full, targets=targets)
 
 
 def build(
@@ -118,6 +127,7 @@ def build(
     *,
     only: Collection[str] = tuple(SUMMARIES),
     full: bool = False,
+    targets: Sequence[Target] = (),
     spark: SparkSession | None = None,
 ) -> None:
     """Run the job; with `spark` the session given is used, and left running."""
@@ -126,9 +136,12 @@ def build(
         raise ConfigurationError(f"No table `events` in {warehouse}: run stream_events first, or name its --warehouse.")
     with ExitStack() as held:
         held.enter_context(only_builder(warehouse))
-        session = spark or build_session(settings, "build_summaries")
+        jars = [jars for target in targets for jars in target.jars]
+        session = spark or build_session(settings, "build_summaries", *jars)
         if spark is None:
             held.callback(session.stop)
+        for target in targets:
+            target.check(session)
         sources = Sources(session, settings, full=full)
         if REGION_SUMMARY.name in only:
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
@@ -140,6 +153,10 @@ def build(
                 sources.use_written(summary.contract)
                 rows, version = sources.of(summary.contract).count(), sources.versions[EVENTS.name]
                 _tell(rows, name, version, time.monotonic() - began, settings)
+        for target in targets:
+            began = time.monotonic()
+            names = export(session, warehouse, only, target)
+            _tell_exported(names, str(target), time.monotonic() - began, settings)
 
 
 def _named(only: str | None) -> Collection[str]:
@@ -159,3 +176,10 @@ def _tell(rows: int, name: str, version: int, seconds: float, settings: Settings
         print(json.dumps({"summary": name, "rows": rows, "events_version": version, "seconds": round(seconds, 3)}))
         return
     say(f"{name}: {rows:,} rows from version {version:,} of events in {seconds:.1f} s")
+
+
+def _tell_exported(names: Sequence[str], place: str, seconds: float, settings: Settings) -> None:
+    if settings.progress == "json":
+        print(json.dumps({"exported": names, "to": place, "seconds": round(seconds, 3)}))
+        return
+    say(f"exported to {place} in {seconds:.1f} s: {', '.join(names)}")

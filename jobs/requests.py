@@ -1,78 +1,125 @@
-"""The team's send requests with their region, read from CSV files where they lie."""
+"""The team's send requests with their region, read where they lie: CSV files, a Delta table, or PostgreSQL."""
 
 import csv
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
 
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import ConfigurationError
-from conf.settings import Settings
+from conf.settings import RequestsSettings, Settings
+from jobs import postgresql
 from jobs.progress import say
 from jobs.storage import local_path
 from schemas.requests import REQUESTS
-from transforms.requests import to_requests
+from transforms.requests import as_texts, made_since, to_requests
 
-_NEEDED = ("message_id", "region")
 _LONGEST_HEADER = 100_000
 
 
 def read_requests(spark: SparkSession, settings: Settings, *, tells: bool = False) -> DataFrame:
-    """The rows of REQUESTS out of `<input>/requests/*.csv`; none if there are no files.
+    """The rows of REQUESTS out of the source that the settings name.
 
-    Each file names its columns in its first line, in any order; other columns are left alone. Rows without a message
-    id, and rows that repeat a message and recipient, are left out; if it `tells`, standard error says how many.
+    Columns may stand in any order; others than those of REQUESTS are left alone. Rows without a message id, rows that
+    repeat a message and recipient, and rows before `requests.since` are left out; if it `tells`, standard error says
+    how many of the first two. No CSV files are no requests.
     """
-    folder = local_path(settings.input) / "requests"
-    files = sorted(file for file in folder.glob("*.csv") if file.is_file())
-    by_header: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for file in files:
-        if header := _header(file):
-            by_header[header].append(file)
-    if not by_header:
+    raw = _of_files(spark, settings) if settings.requests.source == "csv" else _of_table(spark, settings.requests)
+    if raw is None:
         if tells:
-            say(f"No requests in {folder}/*.csv: the region of every message is unknown.")
+            say(f"No requests in {_folder(settings)}/*.csv: the region of every message is unknown.")
         return spark.createDataFrame([], REQUESTS.stored_schema)
-    # Spark takes one header for all files of a call: files of another order would be read into wrong columns.
-    raw = reduce(DataFrame.unionByName, [_read(spark, header, paths) for header, paths in by_header.items()])
     latest = datetime.now(UTC) + timedelta(days=settings.latest_event_time_days_after_load)
+    raw = made_since(raw, "request_time", settings.requests.since)
     requests = to_requests(raw, settings.earliest_event_time, latest)
     if tells:
         _tell(raw, requests)
     return requests
 
 
-def _header(file: Path) -> tuple[str, ...]:
-    """The names of the file's columns; none if it is empty."""
+def _of_table(spark: SparkSession, wanted: RequestsSettings) -> DataFrame:
+    """The rows as texts, read once, here and now: others may change the table while summaries are made of it."""
+    if wanted.source == "delta":
+        assert wanted.path is not None  # or the settings would have been refused
+        folder = str(local_path(wanted.path))
+        if not DeltaTable.isDeltaTable(spark, folder):
+            raise ConfigurationError(f"requests.path: {folder} is no Delta table; name the folder of one.")
+        return texts_of(spark.read.format("delta").load(folder), wanted, folder).localCheckpoint()
+    assert wanted.jdbc_url is not None
+    with postgresql.told(wanted.jdbc_url):
+        rows = postgresql.read(spark, wanted.jdbc_url, table=wanted.table, query=wanted.query)
+        return texts_of(rows, wanted, wanted.table or "requests.query").localCheckpoint()
+
+
+def texts_of(table: DataFrame, wanted: RequestsSettings, place: str) -> DataFrame:
+    """The columns of REQUESTS as texts; what holds the table is asked for no row before `wanted.since`."""
+    names = _columns(wanted, table.columns, place)
+    if names["request_time"] is not None:
+        table = made_since(table, names["request_time"], wanted.since)
+    return as_texts(table, names)
+
+
+def _columns(wanted: RequestsSettings, found: Sequence[str], place: str) -> Mapping[str, str | None]:
+    """For each column of REQUESTS the one of `found` that is it; None for those that may be missing and are."""
+    called = {name: str(getattr(wanted.columns, name)) for name in REQUESTS.columns}
+    needed = {"message_id", "region", *(name for name, other in called.items() if name != other)}
+    if wanted.since is not None:
+        needed.add("request_time")
+    by_name = {name.lower(): name for name in reversed(found)}
+    names = {name: by_name.get(other.lower()) for name, other in called.items()}
+    if missing := [f"`{called[name]}`" for name in called if name in needed and names[name] is None]:
+        raise ConfigurationError(
+            f"{place} names no column {' or '.join(missing)}, but {', '.join(found)[:200]}; say with "
+            f"requests.columns.<name> what it calls {', '.join(called)}."
+        )
+    return names
+
+
+# --- CSV
+
+
+def _folder(settings: Settings) -> Path:
+    return local_path(settings.requests.path) if settings.requests.path else local_path(settings.input) / "requests"
+
+
+def _of_files(spark: SparkSession, settings: Settings) -> DataFrame | None:
+    """The rows of all files as texts; None if there are no files. Each names its columns in its first line."""
+    folder = _folder(settings)
+    if settings.requests.path and not folder.is_dir():
+        raise ConfigurationError(f"requests.path: {folder} is no folder; name that of the *.csv files.")
+    by_header: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    for file in sorted(file for file in folder.glob("*.csv") if file.is_file()):
+        if (header := _header(file)) is not None:
+            by_header[header].append(file)
+    if not by_header:
+        return None
+    # Spark takes one header for all files of a call: files of another order would be read into wrong columns.
+    frames = [_read(spark, settings.requests, header, files) for header, files in by_header.items()]
+    return reduce(DataFrame.unionByName, frames)
+
+
+def _header(file: Path) -> tuple[str, ...] | None:
+    """The names of the file's columns; None if it is empty."""
     try:
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
             first = lines.readline(_LONGEST_HEADER)
     except OSError as problem:
         raise ConfigurationError(f"{file}: cannot be read: {problem.strerror}.") from None
-    if not first:
-        return ()
-    header = tuple(name.strip().lower() for name in next(csv.reader([first]), []))
-    if missing := [name for name in _NEEDED if name not in header]:
-        raise ConfigurationError(
-            f"{file}: the first line names no column {' or '.join(f'`{name}`' for name in missing)}; wanted are "
-            f"{', '.join(REQUESTS.columns)}."
-        )
-    return header
+    return tuple(name.strip() for name in next(csv.reader([first]), [])) if first else None
 
 
-def _read(spark: SparkSession, header: tuple[str, ...], files: list[Path]) -> DataFrame:
+def _read(spark: SparkSession, wanted: RequestsSettings, header: tuple[str, ...], files: list[Path]) -> DataFrame:
+    names = _columns(wanted, header, f"{files[0]}: the first line")
     # A row is a line: else a quote that never closes would take the rest of its file along.
     reader = spark.read.option("header", "true").option("escape", '"')
-    names = [f"column_{i}" for i in range(len(header))]
-    rows = reader.schema(", ".join(f"{name} string" for name in names)).csv([file.as_uri() for file in files])
-    columns = [
-        F.col(names[header.index(name)]).alias(name) if name in header else F.lit(None).cast("string").alias(name)
-        for name in REQUESTS.columns
-    ]
-    return rows.select(*columns)
+    schema = ", ".join(f"column_{i} string" for i in range(len(header)))
+    rows = reader.schema(schema).csv([file.as_uri() for file in files])
+    return as_texts(rows, {name: own and f"column_{header.index(own)}" for name, own in names.items()})
 
 
 def _tell(raw: DataFrame, requests: DataFrame) -> None:

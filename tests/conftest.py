@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conf.settings import Settings, load_settings
-from jobs.session import build_session
+from jobs.session import POSTGRESQL, build_session
 
 
 def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> Settings:
@@ -24,7 +24,7 @@ def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> S
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """A session of two cores, two shuffle partitions, UTC."""
-    session = build_session(settings_for(Path("unused")), "tests")
+    """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL too."""
+    session = build_session(settings_for(Path("unused")), "tests", POSTGRESQL)
     yield session
     session.stop()

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql.types import StringType, StructType
 
 import schemas
+from conf.settings import Settings, load_settings
 from docs.generate import COMMAND, pages, tables_page
 from jobs.__main__ import JOBS
 from schemas.catalog import TABLES
@@ -16,7 +17,7 @@ from schemas.contract import TableContract, column
 from schemas.views import View
 
 PROJECT = Path(__file__).parents[1]
-WRITTEN_BY_HAND = ("README.md", "docs/design-notes.md", "docs/extending.md")
+WRITTEN_BY_HAND = ("README.md", "docs/design-notes.md", "docs/extending.md", "docs/region-data.md")
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -83,6 +84,16 @@ def _is_there(path: str) -> bool:
     if "/" in path:
         return (PROJECT / path).exists() or (PROJECT / f"{path}.py").exists()
     return (PROJECT / path).exists() or any(next((PROJECT / f).rglob(path), None) for f in _OUR_FOLDERS)
+
+
+def test_every_example_of_region_data_can_be_loaded(tmp_path: Path) -> None:
+    examples = re.findall(r"^```yaml\n(.*?)^```", (PROJECT / "docs/region-data.md").read_text("utf-8"), re.M | re.S)
+    assert {"csv", "delta", "postgresql"} == {_loaded(example, tmp_path).requests.source for example in examples}
+
+
+def _loaded(example: str, folder: Path) -> Settings:
+    (folder / "example.yaml").write_text(example, "utf-8")
+    return load_settings(str(folder / "example.yaml"), environ={})
 
 
 def test_the_readme_mentions_every_job() -> None:

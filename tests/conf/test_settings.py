@@ -72,6 +72,9 @@ def test_each_setting_is_described() -> None:
         settings_module.SparkSettings,
         settings_module.SailthruSettings,
         settings_module.QuarantineLimit,
+        settings_module.RequestsSettings,
+        settings_module.RequestColumns,
+        settings_module.ExportSettings,
     )
     undescribed = {
         name for model in models for name, field in model.model_fields.items() if not field.description
@@ -342,3 +345,76 @@ def test_every_problem_has_its_line() -> None:
         "spark.ui",
     ]
     assert caught.value.exit_code == 2
+
+
+URL = "jdbc:postgresql://db:5432/crm"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("source: csv, path: /data/requests", id="csv-elsewhere"),
+        pytest.param("source: delta, path: /data/requests", id="delta"),
+        pytest.param(f"source: postgresql, jdbc_url: '{URL}?sslmode=require', table: sends", id="table"),
+        pytest.param(f"source: postgresql, jdbc_url: '{URL}', query: 'select 1'", id="query"),
+        pytest.param("source: postgresql, jdbc_url: 'jdbc:postgresql://a:1,b/crm', table: sends", id="two-hosts"),
+        pytest.param("columns: {region: MARKET}", id="other-name"),
+    ],
+)
+def test_requests_may_be_kept_there(write_config: WriteConfig, text: str) -> None:
+    load_settings(write_config(f"requests: {{{text}}}"), environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("source: delta", "source delta needs path, the folder of the table", id="delta-without-path"),
+        pytest.param(
+            "jdbc_url: " + URL, "jdbc_url cannot be used with source csv; leave out one of the two", id="url-for-csv"
+        ),
+        pytest.param(
+            f"source: postgresql, path: x, jdbc_url: '{URL}', table: t",
+            "path cannot be used with source postgresql; leave out one of the two",
+            id="path-for-a-database",
+        ),
+        *(
+            pytest.param(
+                f"source: postgresql{text}", "source postgresql needs jdbc_url, and either table or query", id=name
+            )
+            for name, text in {
+                "nothing": "",
+                "no-table": f", jdbc_url: '{URL}'",
+                "no-url": ", table: t, query: q",
+                "table-and-query": f", jdbc_url: '{URL}', table: t, query: q",
+            }.items()
+        ),
+    ],
+)
+def test_a_source_of_requests_that_is_half_said_is_refused(write_config: WriteConfig, text: str, problem: str) -> None:
+    config = write_config(f"requests: {{{text}}}")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(config, environ={})
+    assert str(caught.value) == f"{config}: `requests`: {problem}."
+
+
+@pytest.mark.parametrize("key", ["requests.jdbc_url", "export.jdbc_url"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("jdbc:postgresql://db/crm?password=hunter2", id="password"),
+        pytest.param("jdbc:postgresql://db/crm?ssl=true&PassWord=hunter2", id="password-in-capitals"),
+        pytest.param("jdbc:postgresql://db/crm?sslpassword=hunter2", id="password-of-a-key"),
+        pytest.param("jdbc:postgresql://db/crm?user=hunter2", id="user"),
+        pytest.param("jdbc:postgresql://ada:hunter2@db/crm", id="before-the-host"),
+        pytest.param("postgresql://ada:hunter2@db/crm", id="as-libpq-takes-it"),
+        pytest.param("[hunter2]", id="list"),
+    ],
+)
+def test_a_url_with_a_password_is_refused_and_not_repeated(key: str, url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(overrides=[f"{key}={url}"], environ={})
+    line = str(caught.value)
+    assert line.startswith(f"--set{' ' if '[' in url else ': `'}{key}")
+    assert "hunter2" not in line
+    assert len(caught.value.problems) == 1
+    assert "\n" not in line

@@ -1,6 +1,7 @@
 """A warehouse that several modules look at."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from jobs.generator import RequestsTruth, SailthruTruth, Truth, generate_request
 from jobs.stream_events import load
 from schemas.catalog import TABLES
 from tests.conftest import settings_for
+from tests.postgresql import PASSWORD, USER, Server, running
 from tests.summaries import Expected, expected
 from tests.tables import rows_of
 
@@ -46,3 +48,18 @@ def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
     load(settings, spark=spark)
     build(settings, spark=spark)
     return Built(settings, ses, sailthru, requests)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A PostgreSQL of this module's own."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, with user and password where the jobs look for them."""
+    monkeypatch.setenv("PGUSER", USER)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    return server
