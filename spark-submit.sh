@@ -7,6 +7,9 @@
 set -euo pipefail
 
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.ci/environment.sh"
-prepare_python runtime
+case ${1:-} in
+    notebook) prepare_python notebook ;; # JupyterLab and what it needs, which no other job does
+    *) prepare_python runtime ;;
+esac
 prepare_java
 exec "$venv/bin/python" -P -m jobs "$@" # -P: a folder named `jobs` where you stand is not ours

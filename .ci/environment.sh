@@ -1,7 +1,7 @@
 # What spark-submit.sh and run-tests.sh share: make Python packages and a Java available, once. Sourced, not run.
 #
-#   prepare_python runtime|dev   .venv holds the packages of requirements.lock (and requirements-dev.lock)
-#   prepare_java                 JAVA_HOME is a Java 17 or 21 that Spark can start
+#   prepare_python runtime|notebook|dev   .venv holds the packages of requirements.lock (and requirements-<set>.lock)
+#   prepare_java                          JAVA_HOME is a Java 17 or 21 that Spark can start
 #
 # Everything lands in .venv and .cache, both of which may be deleted at any time when no job runs.
 # Each set-up step ends with its stamp or a rename, so that an interrupted one is done again.
@@ -58,7 +58,7 @@ find_python() {
 # The stamp of a complete set-up: the locks it was made from, and the Python it runs on.
 wanted_stamp() {
     local locks=("$project/requirements.lock")
-    if [ "$1" = dev ]; then locks+=("$project/requirements-dev.lock"); fi
+    if [ "$1" != runtime ]; then locks+=("$project/requirements-$1.lock"); fi
     cat "${locks[@]}" | cksum
     readlink -f "$venv/bin/python"
 }
@@ -84,11 +84,12 @@ install_runtime() {
 
 make_venv() { "$1" -m venv --clear "$venv" && pip_install -r "$project/requirements.lock"; }
 
-# The development lock holds the runtime's versions and adds to them, so that jobs may be at work meanwhile.
-install_dev() {
-    rm -f "$venv/stamp-dev"
-    step "Adding the packages for development, once" pip_install -r "$project/requirements-dev.lock"
-    wanted_stamp dev >"$venv/stamp-dev"
+# The other locks hold the runtime's versions and add to them, so that jobs may be at work meanwhile.
+install_more() {
+    rm -f "$venv/stamp-$1"
+    step "Adding the packages of requirements-$1.lock, once (about a minute)" \
+        pip_install -r "$project/requirements-$1.lock"
+    wanted_stamp "$1" >"$venv/stamp-$1"
 }
 
 prepare_python() {
@@ -100,7 +101,7 @@ prepare_python() {
         exec 8>>"$cache/setup.lock"
         lock exclusive 8 || refuse "Cannot lock .cache/setup.lock in the project folder: put the project on a disk with locks."
         is_ready runtime || install_runtime # else another start has just done it
-        if [ "$1" = dev ]; then is_ready dev || install_dev; fi
+        is_ready "$1" || install_more "$1" # the runtime is ready by now
         exec 8>&- 9<&-
     done
     export PYTHONPATH=$project${PYTHONPATH:+:$PYTHONPATH}

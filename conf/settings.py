@@ -6,11 +6,13 @@ Secrets are no settings: Spark, boto3 and the database drivers look for them whe
 """
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -110,7 +112,7 @@ class SparkSettings(Section):
     conf: Mapping[Annotated[str, AfterValidator(_spark_key)], str] = Field(
         default={},
         description="Further Spark settings by Spark's own names, handed on as they are; of each name the "
-        "last source wins. Not settable by environment variables, whose names have no dots.",
+        "last source wins. As an environment variable all together, as a mapping: '{spark.executor.memory: 2g}'.",
     )
 
 
@@ -350,6 +352,13 @@ def environment_variable(key: str) -> str:
     return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that give another process the same settings; what is null is left to its default."""
+    values = {key: reduce(getattr, key.split("."), settings) for key in KEYS}
+    texts = {environment_variable(key): str(value) for key, value in values.items() if value is not None}
+    return {**texts, environment_variable(FREE_SECTION): json.dumps(dict(settings.spark.conf), ensure_ascii=False)}
+
+
 def _is_known(key: str) -> bool:
     return key in KEYS or key.startswith(f"{FREE_SECTION}.")
 
@@ -419,7 +428,10 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
     for name, value in sorted(environ.items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-            if f"{key}.".startswith(f"{FREE_SECTION}."):
+            if key == FREE_SECTION and isinstance(content := _parse_yaml(value, f"environment: `{name}`"), dict):
+                yield from _flat(content, f"{key}.", "environment")
+                continue
+            if key.startswith(f"{FREE_SECTION}."):
                 raise ConfigurationError(
                     f"environment: `{name}` cannot name a Spark setting; use --set {FREE_SECTION}.<name>=…"
                 )

@@ -52,8 +52,8 @@ in an environment variable the dot is `__`. An unknown key is refused, and so is
 and one line per problem. Secrets are not settings: Spark, boto3 and the driver of PostgreSQL look for them where they
 always do.
 
-`{FREE_SECTION}` takes further settings of Spark by Spark's own names: a mapping in YAML, or
-`--set {FREE_SECTION}.<name>=<value>`."""
+`{FREE_SECTION}` takes further settings of Spark by Spark's own names: a mapping in YAML and in its
+environment variable, or `--set {FREE_SECTION}.<name>=<value>`."""
 
 
 def main() -> None:
@@ -169,7 +169,7 @@ def _setting(key: str, field: FieldInfo) -> tuple[str, ...]:
         in_words(key, field.annotation, field.metadata),
         "none" if is_free or field.is_required() else f"`{_as_yaml(field.get_default(call_default_factory=True))}`",
         field.description or "",
-        "none" if is_free else f"`{environment_variable(key)}`",
+        f"`{environment_variable(key)}`",
     )
 
 

@@ -15,6 +15,7 @@ JOBS = {
     "build_summaries": "make the tables of answers anew: journeys, messages, region_summary",
     "explain": "all that is known of one message: its journey, files, request, and the copies that were dropped",
     "replay_quarantine": "read quarantined records again with today's code and settings",
+    "notebook": "explore journeys in JupyterLab: success rates, the funnel, flows, waits, one recipient, lists",
     "demo": "load the sample in input/ and show what came of it",
     "generate": "write made-up SES and Sailthru files of any number, with the truth of what must come out",
 }

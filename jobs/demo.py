@@ -2,9 +2,8 @@
 
 import argparse
 import shlex
-from datetime import datetime
 
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,8 +18,7 @@ from jobs.progress import say
 from jobs.requests import read_requests
 from jobs.session import build_session
 from jobs.storage import local_path
-from jobs.story import COLUMNS as STORY_COLUMNS
-from jobs.story import elapsed, words_of
+from jobs.story import stories
 from jobs.stream_events import Stop, load
 from schemas.region_summary import REGION_SUMMARY
 from schemas.views import ALL
@@ -132,32 +130,9 @@ def _stories(console: Console, spark: SparkSession, settings: Settings) -> str:
     if not told:
         return ""
     console.print("[bold]Journeys, step by step[/]")
-    is_told = F.col("message_id").isin([row.message_id for row in told])
-    columns = ["provider", "account", "message_id", "subject", *STORY_COLUMNS]
-    events = spark.table("events").where(is_told).select(*columns).orderBy("event_time", "event_class").collect()
-    requests = read_requests(spark, settings).where(is_told).collect()
-    for row in told:
-        own = [e for e in events if (e.provider, e.message_id) == (row.provider, row.message_id)]
-        regions = sorted({r.region for r in requests if r.message_id == row.message_id and r.region})
-        console.print(story(row, own, regions))
+    for text in stories(spark, told, read_requests(spark, settings)):
+        console.print(text)
     return str(told[0].message_id)
-
-
-def story(journey: Row, events: list[Row], regions: list[str]) -> Text:
-    """A journey told in words; `events` are its message's, in order of time."""
-    subject = next((e.subject for e in events if e.subject), None)
-    kind = f"{journey.email_kind}, {' and '.join(regions) or 'no request'}"
-    about = f"“{subject}”" if subject else f"message {journey.message_id}"
-    text = Text()
-    text.append(f"  {about} to {journey.recipient} ({kind})\n", style="cyan")
-    turn = {(step.event_class, step.event_time): i for i, step in enumerate(journey.steps)}
-    own = [event for event in events if (event.event_class, event.event_time) in turn]
-    began: datetime | None = None
-    for event in sorted(own, key=lambda e: turn[e.event_class, e.event_time]):
-        when = f"{event.event_time:%a %d %b %H:%M:%S}" if began is None else f"+ {elapsed(began, event.event_time)}"
-        began = began or event.event_time
-        text.append(f"    {when:<20} {words_of(event.asDict())}\n")
-    return text
 
 
 def _questions(console: Console, spark: SparkSession) -> None:

@@ -59,6 +59,7 @@ class Checkout:
         for name in (
             "spark-submit.sh",
             "requirements.lock",
+            "requirements-notebook.lock",
             "requirements-dev.lock",
             "requirements-java.lock",
         ):
@@ -121,6 +122,20 @@ def test_a_second_start_makes_nothing(checkout: Checkout) -> None:
 
 def test_a_job_starts_where_the_user_stands(checkout: Checkout, tmp_path: Path) -> None:
     assert f" in {tmp_path} with" in checkout.start("demo", cwd=tmp_path).stdout
+
+
+def test_the_notebook_adds_its_packages_once(checkout: Checkout) -> None:
+    # given
+    checkout.start("demo")
+    checkout.called()
+    # when
+    started = checkout.start("notebook", "--no-browser")
+    # then
+    assert checkout.called() == ["pip"]
+    assert started.stderr == "Adding the packages of requirements-notebook.lock, once (about a minute) …\n"
+    assert started.stdout.endswith(": -P -m jobs notebook --no-browser\n")
+    assert checkout.start("notebook").stderr == ""
+    assert checkout.called() == []
 
 
 def test_arguments_reach_the_job_unchanged(checkout: Checkout) -> None:
@@ -210,6 +225,7 @@ def prepare(checkout: Checkout, *kinds: str) -> None:
         pytest.param(["dev"], ["venv", "pip", "pip"], id="tests-first"),
         pytest.param(["runtime", "dev"], ["venv", "pip", "pip"], id="tests-after-a-job"),
         pytest.param(["dev", "runtime", "dev"], ["venv", "pip", "pip"], id="a-job-between-tests"),
+        pytest.param(["notebook", "dev", "notebook"], ["venv", "pip", "pip", "pip"], id="the-notebook-and-tests"),
     ],
 )
 def test_tests_add_their_packages_to_those_of_the_jobs(

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from conf import settings as settings_module
 from conf.errors import ConfigurationError
-from conf.settings import Settings, load_settings
+from conf.settings import Settings, as_environment, load_settings
 
 WriteConfig = Callable[[str], str]
 
@@ -56,6 +56,20 @@ def test_the_last_of_two_overrides_wins() -> None:
 
 def test_foreign_environment_variables_are_ignored() -> None:
     assert load_settings(environ={"INPUT": "x", "email_events_input": "x"}).input == "input"
+
+
+def test_another_process_gets_the_same_settings_by_its_environment() -> None:
+    overrides = [
+        "warehouse=/data/ünïcode",
+        "max_record_bytes=2KiB",
+        "earliest_event_time=2001-02-03T04:05:06+01:00",
+        "quarantine_limit.share=0.25",
+        "spark.ui=true",
+        "spark.conf.spark.executor.memory=2g",
+        "spark.conf.spark.foo=a: '\\\\' # 😀",
+    ]
+    given = load_settings(overrides=overrides, environ={})
+    assert load_settings(environ=as_environment(given)) == given
 
 
 def test_settings_are_frozen() -> None:
@@ -278,6 +292,11 @@ def test_a_config_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
             "environment: `EMAIL_EVENTS_MAX_FILES_PER_BATCH` is 'x'; "
             "it should be a valid integer, unable to parse string as an integer.",
             id="wrong-type",
+        ),
+        pytest.param(
+            {"EMAIL_EVENTS_SPARK__CONF": "spark.foo"},
+            "environment: `EMAIL_EVENTS_SPARK__CONF` is 'spark.foo'; it should be a section of keys and values.",
+            id="no-mapping",
         ),
         pytest.param(
             {"EMAIL_EVENTS_SPARK": "{ui: true}"},

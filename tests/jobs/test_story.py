@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pyspark.sql import Row
 
-from jobs.story import COLUMNS, elapsed, words_of
+from jobs.story import COLUMNS, elapsed, story, words_of
 
 NOON = datetime(2025, 11, 20, 12)
 
@@ -45,3 +46,20 @@ def test_elapsed(seconds: float, words: str) -> None:
 )
 def test_words(given: dict[str, Any], words: str) -> None:
     assert words_of(dict.fromkeys(COLUMNS) | given, with_recipients=True) == words
+
+
+def test_a_story_tells_what_its_recipient_went_through_and_no_other() -> None:
+    bounced = {"event_class": "bounce", "event_time": NOON + timedelta(seconds=2), "event_type": "permanent"}
+    told = [
+        {"event_class": "send", "event_time": NOON},
+        bounced | {"event_subclass": "noemail", "event_recipients": ["bo@example.com"]},
+        bounced | {"event_subclass": "general", "event_recipients": ["ada@example.com"]},
+    ]
+    events = [Row(**dict.fromkeys((*COLUMNS, "subject")) | event) for event in told]
+    steps = [Row(event_class=e.event_class, event_time=e.event_time) for e in events[:2]]
+    journey = Row(recipient="ada@example.com", email_kind="news", message_id="m", steps=steps)
+    assert story(journey, events, ["EU"]).plain.splitlines() == [
+        "  message m to ada@example.com (news, EU)",
+        "    Thu 20 Nov 12:00:00  sent",
+        "    + 2 s                bounced: permanent, general",
+    ]
