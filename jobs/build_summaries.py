@@ -4,10 +4,12 @@ import argparse
 import difflib
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -17,39 +19,60 @@ from jobs import tables
 from jobs.crash_points import reached
 from jobs.locks import only_builder
 from jobs.progress import say
+from jobs.providers import PROVIDERS
 from jobs.requests import read_requests
 from jobs.session import build_session
 from jobs.storage import local_path
+from schemas.catalog import TABLES
+from schemas.checks import quality_checks
 from schemas.contract import TableContract
 from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.freshness import FRESHNESS
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
+from schemas.quality import QUALITY
 from schemas.region_summary import REGION_SUMMARY
+from schemas.requests import REQUESTS
+from transforms.freshness import to_freshness
 from transforms.journeys import to_journeys
 from transforms.lifecycle import to_lifecycle
 from transforms.messages import to_messages
+from transforms.quality import to_quality
 from transforms.region_summary import to_region_summary
 
 
 class Sources:
-    """What summaries are made of: one and the same version of `events` for all of them, and each other."""
+    """What summaries are made of: one and the same version of each table for all of them, and each other."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, events_version: int) -> None:
-        self._spark, self._settings = spark, settings
-        self._events_version = events_version
+    def __init__(self, spark: SparkSession, settings: Settings, versions: Mapping[str, int]) -> None:
+        self._spark, self.settings = spark, settings
+        self._versions = dict(versions)
+        self.as_of = datetime.now(UTC)
         self._warehouse = local_path(settings.warehouse)
         self._made: dict[str, DataFrame] = {}
 
     @cached_property
     def lifecycle(self) -> DataFrame:
         """The rows of `to_lifecycle`."""
-        events = tables.read(self._spark, self._warehouse, EVENTS, self._events_version)
-        return to_lifecycle(events, self._settings.email_kind_tag)
+        return to_lifecycle(self.stored(EVENTS), self.settings.email_kind_tag)
 
     @cached_property
     def requests(self) -> DataFrame:
         """The rows of `requests`."""
-        return read_requests(self._spark, self._settings, tells=True)
+        return read_requests(self._spark, self.settings, tells=True)
+
+    @property
+    def everything(self) -> dict[str, DataFrame]:
+        """By its name every table that is stored, and `requests`."""
+        found = {table.name: self.stored(table) for table in TABLES if table.name in self._versions}
+        return {**found, REQUESTS.name: self.requests}
+
+    def stored(self, contract: TableContract) -> DataFrame:
+        """A table as it was when the run began, or as the run has written it."""
+        if contract.name not in self._versions:
+            raise _without(contract, self._warehouse)
+        return tables.read(self._spark, self._warehouse, contract, self._versions[contract.name])
 
     def of(self, contract: TableContract) -> DataFrame:
         """Another summary's rows: read if this run has written it, else computed."""
@@ -59,8 +82,8 @@ class Sources:
 
     def use_written(self, contract: TableContract) -> None:
         """From now on read the summary, as it is now, instead of computing it."""
-        version = tables.version(self._spark, self._warehouse, contract)
-        self._made[contract.name] = tables.read(self._spark, self._warehouse, contract, version)
+        self._versions[contract.name] = tables.version(self._spark, self._warehouse, contract)
+        self._made[contract.name] = self.stored(contract)
 
 
 @dataclass(frozen=True)
@@ -71,15 +94,28 @@ class Summary:
     rows: Callable[[Sources], DataFrame]
 
 
+def _freshness(sources: Sources) -> DataFrame:
+    client_id = sources.settings.sailthru.client_id
+    return to_freshness(sources.stored(FILES), sources.stored(EVENTS), client_id, sources.as_of)
+
+
+def _quality(sources: Sources) -> DataFrame:
+    after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
+    checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load)
+    return to_quality(sources.everything, checks)
+
+
 SUMMARIES = {
     summary.contract.name: summary
     for summary in (
         Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle)),
         Summary(MESSAGES, lambda sources: to_messages(sources.lifecycle, sources.of(JOURNEYS))),
         Summary(REGION_SUMMARY, lambda sources: to_region_summary(sources.requests, sources.of(MESSAGES))),
+        Summary(FRESHNESS, _freshness),
+        Summary(QUALITY, _quality),
     )
 }
-"""In the order in which they are made: a summary may use those before it."""
+"""In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,14 +135,18 @@ def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark
     """Run the job; with `spark` the session given is used, and left running."""
     warehouse = local_path(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
-        raise ConfigurationError(f"No table `events` in {warehouse}: run stream_events first, or name its --warehouse.")
+        raise _without(EVENTS, warehouse)
     with ExitStack() as held:
         held.enter_context(only_builder(warehouse))
         session = spark or build_session(settings, "build_summaries")
         if spark is None:
             held.callback(session.stop)
-        version = tables.version(session, warehouse, EVENTS)
-        sources = Sources(session, settings, version)
+        # The ledger first: of each of its lines the rows are then in the versions of the other tables.
+        in_order = [FILES, *(table for table in TABLES if table is not FILES)]
+        there = [table for table in in_order if tables.is_there(warehouse, table)]
+        versions = {table.name: tables.version(session, warehouse, table) for table in there}
+        version = versions[EVENTS.name]
+        sources = Sources(session, settings, versions)
         if REGION_SUMMARY.name in only:
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
         for name, summary in SUMMARIES.items():
@@ -117,6 +157,12 @@ def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark
                 reached(f"{name} committed")
                 sources.use_written(summary.contract)
                 _tell(sources.of(summary.contract).count(), name, version, time.monotonic() - began, settings)
+
+
+def _without(contract: TableContract, warehouse: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"No table `{contract.name}` in {warehouse}: run stream_events first, or name its --warehouse."
+    )
 
 
 def _named(only: str | None) -> Collection[str]:
