@@ -4,7 +4,7 @@ import argparse
 import difflib
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -45,11 +45,15 @@ from transforms.region_summary import to_region_summary
 class Sources:
     """What summaries are made of: one and the same version of each table for all of them, and each other."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, versions: Mapping[str, int]) -> None:
+    def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self._spark, self.settings = spark, settings
-        self._versions = dict(versions)
-        self.as_of = datetime.now(UTC)
         self._warehouse = local_path(settings.warehouse)
+        self.as_of = datetime.now(UTC)
+        self._versions: dict[str, int] = {}
+        # The ledger first: what its lines count is then in the version of every other table, whenever it is looked at.
+        for contract in (FILES, EVENTS):
+            if tables.is_there(self._warehouse, contract):
+                self.version_of(contract)
         self._made: dict[str, DataFrame] = {}
 
     @cached_property
@@ -65,14 +69,20 @@ class Sources:
     @property
     def everything(self) -> dict[str, DataFrame]:
         """By its name every table that is stored, and `requests`."""
-        found = {table.name: self.stored(table) for table in TABLES if table.name in self._versions}
+        found = {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
         return {**found, REQUESTS.name: self.requests}
 
-    def stored(self, contract: TableContract) -> DataFrame:
-        """A table as it was when the run began, or as the run has written it."""
+    def version_of(self, contract: TableContract) -> int:
+        """The version of a stored table that this run reads: the newest when it is first asked for."""
         if contract.name not in self._versions:
-            raise _without(contract, self._warehouse)
-        return tables.read(self._spark, self._warehouse, contract, self._versions[contract.name])
+            if not tables.is_there(self._warehouse, contract):
+                raise _without(contract, self._warehouse)
+            self._versions[contract.name] = tables.version(self._spark, self._warehouse, contract)
+        return self._versions[contract.name]
+
+    def stored(self, contract: TableContract) -> DataFrame:
+        """A stored table, in the one version that this run reads."""
+        return tables.read(self._spark, self._warehouse, contract, self.version_of(contract))
 
     def of(self, contract: TableContract) -> DataFrame:
         """Another summary's rows: read if this run has written it, else computed."""
@@ -82,7 +92,7 @@ class Sources:
 
     def use_written(self, contract: TableContract) -> None:
         """From now on read the summary, as it is now, instead of computing it."""
-        self._versions[contract.name] = tables.version(self._spark, self._warehouse, contract)
+        self._versions.pop(contract.name, None)
         self._made[contract.name] = self.stored(contract)
 
 
@@ -141,12 +151,8 @@ def build(settings: Settings, *, only: Collection[str] = tuple(SUMMARIES), spark
         session = spark or build_session(settings, "build_summaries")
         if spark is None:
             held.callback(session.stop)
-        # The ledger first: of each of its lines the rows are then in the versions of the other tables.
-        in_order = [FILES, *(table for table in TABLES if table is not FILES)]
-        there = [table for table in in_order if tables.is_there(warehouse, table)]
-        versions = {table.name: tables.version(session, warehouse, table) for table in there}
-        version = versions[EVENTS.name]
-        sources = Sources(session, settings, versions)
+        sources = Sources(session, settings)
+        version = sources.version_of(EVENTS)
         if REGION_SUMMARY.name in only:
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
         for name, summary in SUMMARIES.items():

@@ -65,7 +65,7 @@ def quality_checks(providers: Collection[str], earliest: datetime, after_load: t
     )
     rates = [f.name for f in REGION_SUMMARY.schema.fields if f.name.endswith("_rate") and f.dataType == DoubleType()]
     return (
-        *_of_contracts(),
+        *[check for table in TABLES if table is not QUALITY for check in of_contract(table)],
         _accepted(EVENTS, "event_class", known_classes, Severity.WARNING),
         _accepted(EVENTS, "provider", providers),
         _accepted(FILES, "provider", providers),
@@ -86,15 +86,13 @@ def quality_checks(providers: Collection[str], earliest: datetime, after_load: t
     )
 
 
-def _of_contracts() -> Iterator[Check]:
-    """What every contract but that of the checks' own table promises."""
-    for table in TABLES:
-        if table is not QUALITY:
-            yield Check(table=table, kind=CheckKind.UNIQUE, columns=table.key)
-            for f in table.schema.fields:
-                if not f.nullable:
-                    condition = f"`{f.name}` is not null"
-                    yield Check(table=table, kind=CheckKind.NOT_NULL, columns=(f.name,), condition=condition)
+def of_contract(table: TableContract) -> Iterator[Check]:
+    """What a contract promises by itself."""
+    yield Check(table=table, kind=CheckKind.UNIQUE, columns=table.key)
+    for f in table.schema.fields:
+        if not f.nullable:
+            condition = f"`{f.name}` is not null"
+            yield Check(table=table, kind=CheckKind.NOT_NULL, columns=(f.name,), condition=condition)
 
 
 def _accepted(table: TableContract, column: str, values: Collection[str], severity: Severity = Severity.ERROR) -> Check:

@@ -2,82 +2,85 @@
 
 from collections.abc import Collection, Mapping
 from functools import reduce
-from operator import or_
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, CheckKind
 
 _DESCRIBED = ("table_name", "check_kind", "column_names", "severity", "rule")
+_LISTED = "number int, has_groups boolean, " + ", ".join(f"{name} string" for name in _DESCRIBED)
 _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
 
 def to_quality(tables: Mapping[str, DataFrame], checks: Collection[Check]) -> DataFrame:
-    """The rows of `quality`, one per check whose tables are all there.
+    """The rows of `quality`, one per check whose tables are all there; each table that is checked has one of its key.
 
-    Checks that look at each row alone share one pass over their table. The keys of all tables share one shuffle: a plan
-    of one for each takes longer to be made than to be run. Relationships and balances have theirs.
+    A table is read once for its key and all checks that look at each row alone, and all tables share one shuffle: a
+    plan of more takes longer to be made than to be run. Relationships and balances have scans of their own.
     """
     possible = [c for c in checks if c.table.name in tables and (c.of is None or c.of.name in tables)]
-    alone: dict[str, list[tuple[int, Check]]] = {}
-    keys, found = [], []
+    own: dict[str, list[tuple[int, Check]]] = {}
+    found = []
     for number, check in enumerate(possible):
         rows = tables[check.table.name]
-        if check.condition:
-            alone.setdefault(check.table.name, []).append((number, check))
-        elif check.of is None:
-            keys.append(rows.select(F.lit(number).alias("number"), _as_json(check.columns).alias("key")))
+        if check.of is None:
+            own.setdefault(check.table.name, []).append((number, check))
         elif check.kind is CheckKind.RELATIONSHIP:
             found.append(_named(rows, tables[check.of.name], check, number))
         else:
             found.append(_balanced(rows, tables[check.of.name], check, number))
-    found += [_failing_rows(tables[name], of_table) for name, of_table in alone.items()]
-    if keys:
-        found.append(_repeated(_union(keys)))
-    sizes = _union([tables[name].select(F.lit(name).alias("table_name")) for name in {c.table.name for c in possible}])
+    found.append(_counted(_union([_noted(tables[name], of_table) for name, of_table in own.items()])))
     result = (
         _union(found)
         .groupBy("number")
         .agg(
             F.sum("checked").alias("checked"),
-            F.sum("failing").alias("failing"),
+            F.coalesce(F.sum("failing"), F.lit(0)).alias("rows_failing"),
             F.min_by("key", "key", MOST_SAMPLES).alias("keys"),
         )
     )
-    described = F.inline(F.array(*[_described(number, check) for number, check in enumerate(possible)]))
-    rows_failing = F.coalesce("failing", F.lit(0))
-    return (
-        sizes.sparkSession.range(1)
-        .select(described)
-        .join(F.broadcast(result), on="number", how="left")
-        .join(F.broadcast(sizes.groupBy("table_name").agg(F.count(F.lit(1)).alias("size"))), "table_name", "left")
-        .select(
-            *_DESCRIBED,
-            F.coalesce(F.when(F.col("is_of_groups"), F.col("checked")).otherwise(F.col("size")), F.lit(0)).alias(
-                "rows_checked"
-            ),
-            rows_failing.alias("rows_failing"),
-            F.coalesce("keys", F.array().cast("array<string>")).alias("sample_keys"),
-            (rows_failing == 0).alias("passed"),
-        )
+    listed = result.sparkSession.createDataFrame([_described(*numbered) for numbered in enumerate(possible)], _LISTED)
+    has_groups, of_table = F.col("has_groups"), Window.partitionBy("table_name")
+    size = F.max(F.when(~has_groups, F.col("checked"))).over(of_table)
+    rows_checked = F.coalesce(F.when(has_groups, F.col("checked")).otherwise(size), F.lit(0))
+    return listed.join(F.broadcast(result), on="number", how="left").select(
+        *_DESCRIBED,
+        rows_checked.alias("rows_checked"),
+        F.coalesce("rows_failing", F.lit(0)).alias("rows_failing"),
+        F.coalesce("keys", F.array().cast("array<string>")).alias("sample_keys"),
+        (F.coalesce("rows_failing", F.lit(0)) == 0).alias("passed"),
     )
 
 
-def _failing_rows(rows: DataFrame, checks: list[tuple[int, Check]]) -> DataFrame:
-    """Of checks that look at each row alone the rows that fail."""
-    fails = [(number, ~F.coalesce(F.expr(check.condition), F.lit(True))) for number, check in checks]
-    numbers = F.array_compact(F.array(*[F.when(is_failing, F.lit(number)) for number, is_failing in fails]))
-    # Good rows, nearly all of them, go before anything is made of them.
-    failing = rows.where(reduce(or_, [is_failing for _, is_failing in fails]))
-    return _finding(failing, F.explode(numbers), _as_json(checks[0][1].table.key))
+def _noted(rows: DataFrame, checks: list[tuple[int, Check]]) -> DataFrame:
+    """Of each row its key, with the number of the check of the key, and with that of each other check that it fails."""
+
+    def note(number: int, is_key: bool) -> Column:
+        return F.struct(F.lit(number).alias("number"), F.lit(is_key).alias("is_key"))
+
+    notes = [
+        F.when(~F.coalesce(F.expr(check.condition), F.lit(True)), note(number, False))
+        if check.condition
+        else note(number, True)
+        for number, check in checks
+        if not _is_enforced(rows, check)
+    ]
+    return rows.select(F.inline(F.array_compact(F.array(*notes))), _as_json(checks[0][1].table.key).alias("key"))
 
 
-def _repeated(keys: DataFrame) -> DataFrame:
-    """The keys that several rows have. NULLs are equal: the key is text, in which they have a form of their own."""
-    repeated = keys.groupBy("number", "key").agg(F.count(F.lit(1)).alias("rows")).where(F.col("rows") > 1)
-    return _finding(repeated, F.col("number"), F.col("key"), failing=F.col("rows"))
+def _is_enforced(rows: DataFrame, check: Check) -> bool:
+    """Whether the table itself refuses rows that fail: Delta writes no NULL there, and Spark would look for none."""
+    return check.kind is CheckKind.NOT_NULL and not rows.schema[check.columns[0]].nullable
+
+
+def _counted(notes: DataFrame) -> DataFrame:
+    """The results of checks of rows and keys; NULLs are equal, for a key is text that says null."""
+    rows = F.col("rows")
+    of_key = notes.groupBy("number", "is_key", "key").agg(F.count(F.lit(1)).alias("rows"))
+    is_failing = ~F.col("is_key") | (rows > 1)
+    return _finding(of_key, F.col("number"), is_failing, F.col("key"), checked=F.when(F.col("is_key"), rows))
 
 
 def _named(rows: DataFrame, of: DataFrame, check: Check, number: int) -> DataFrame:
@@ -87,7 +90,7 @@ def _named(rows: DataFrame, of: DataFrame, check: Check, number: int) -> DataFra
     renamed = [F.col(theirs).alias(own) for own, theirs in zip(columns, check.of_columns, strict=True)]
     there = of.select(*renamed, F.lit(True).alias("is_there")).distinct()
     found = naming.join(there, on=columns, how="left")
-    return _groups(found, number, F.col("is_there").isNull(), _as_json(columns))
+    return _finding(found, F.lit(number), F.col("is_there").isNull(), _as_json(columns), checked=F.col("rows"))
 
 
 def _balanced(files: DataFrame, rows: DataFrame, check: Check, number: int) -> DataFrame:
@@ -109,34 +112,23 @@ def _balanced(files: DataFrame, rows: DataFrame, check: Check, number: int) -> D
         F.lit(1).alias("rows"),
     )
     is_failing = F.col(column) != F.col("rows_there")
-    return _groups(both, number, is_failing, _as_json(("filename", column, "rows_there")))
+    key = _as_json(("filename", column, "rows_there"))
+    return _finding(both, F.lit(number), is_failing, key, checked=F.col("rows"))
 
 
-def _groups(groups: DataFrame, number: int, is_failing: Column, key: Column) -> DataFrame:
-    """Groups of `rows` rows each, of which some fail."""
-    failing = F.when(is_failing, F.col("rows"))
-    return _finding(groups, F.lit(number), F.when(is_failing, key), checked=F.col("rows"), failing=failing)
-
-
-def _finding(
-    rows: DataFrame, number: Column, key: Column, *, checked: Column | None = None, failing: Column | None = None
-) -> DataFrame:
-    """Parts of the result of the check of a number: rows checked and failing (one if not given), and their key."""
+def _finding(rows: DataFrame, number: Column, is_failing: Column, key: Column, *, checked: Column) -> DataFrame:
+    """Parts of the results of checks out of groups of `rows` rows each."""
     return rows.select(
         number.alias("number"),
-        (F.lit(None) if checked is None else checked).cast("bigint").alias("checked"),
-        (F.lit(1) if failing is None else failing).cast("bigint").alias("failing"),
-        key.alias("key"),
+        checked.cast("bigint").alias("checked"),
+        F.when(is_failing, F.col("rows")).cast("bigint").alias("failing"),
+        F.when(is_failing, key).alias("key"),
     )
 
 
-def _described(number: int, check: Check) -> Column:
-    values = (check.table.name, check.kind.value, ", ".join(check.columns), check.severity.value, check.rule)
-    return F.struct(
-        F.lit(number).alias("number"),
-        F.lit(check.of is not None).alias("is_of_groups"),
-        *[F.lit(value).alias(name) for name, value in zip(_DESCRIBED, values, strict=True)],
-    )
+def _described(number: int, check: Check) -> tuple[object, ...]:
+    columns = ", ".join(check.columns)
+    return number, check.of is not None, check.table.name, check.kind.value, columns, check.severity.value, check.rule
 
 
 def _as_json(columns: Collection[str]) -> Column:
