@@ -19,6 +19,7 @@ from conf.settings import FREE_SECTION, Section, Settings, environment_variable
 from schemas.catalog import TABLES
 from schemas.contract import Role, TableContract
 from schemas.files import FileStatus
+from schemas.quality import CheckKind, Severity
 from schemas.quarantine import Reason, ReplayOutcome
 from schemas.views import VIEWS, View
 
@@ -29,6 +30,8 @@ VALUES: Mapping[tuple[str, str], type[StrEnum]] = {
     ("quarantine", "reason"): Reason,
     ("quarantine", "replay_outcome"): ReplayOutcome,
     ("files", "status"): FileStatus,
+    ("quality", "check_kind"): CheckKind,
+    ("quality", "severity"): Severity,
 }
 """Of a table's column the values it may have, where each is explained."""
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -19,19 +21,27 @@ from jobs.drift import read_drift
 from jobs.export import FORMS, Target, export, target_of
 from jobs.locks import only_builder
 from jobs.progress import say
+from jobs.providers import PROVIDERS
 from jobs.requests import read_requests
 from jobs.session import build_session
 from jobs.storage import local_path
+from schemas.catalog import TABLES
+from schemas.checks import quality_checks
 from schemas.contract import TableContract
 from schemas.drift import DRIFT
 from schemas.events import EVENTS
 from schemas.files import FILES
+from schemas.freshness import FRESHNESS
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
+from schemas.quality import QUALITY
 from schemas.region_summary import REGION_SUMMARY
+from schemas.requests import REQUESTS
+from transforms.freshness import to_freshness
 from transforms.journeys import to_journeys
 from transforms.lifecycle import to_lifecycle
 from transforms.messages import to_messages
+from transforms.quality import to_quality
 from transforms.region_summary import to_region_summary
 
 
@@ -39,33 +49,55 @@ class Sources:
     """What summaries are made of: one and the same version of each table for all of them, and each other."""
 
     def __init__(self, spark: SparkSession, settings: Settings, *, full: bool) -> None:
-        self._spark, self._settings, self._full = spark, settings, full
+        self._spark, self.settings, self._full = spark, settings, full
         self._warehouse = local_path(settings.warehouse)
-        self.versions = {t.name: tables.version(spark, self._warehouse, t) for t in (FILES, EVENTS)}
+        self.as_of = datetime.now(UTC)
+        self._versions: dict[str, int] = {}
+        # The ledger first: what its lines count is then in the version of every other table, whenever it is looked at.
+        for contract in (FILES, EVENTS):
+            if tables.is_there(self._warehouse, contract):
+                self.version_of(contract)
         self._made: dict[str, DataFrame] = {}
 
     @property
     def note(self) -> str:
         """What a summary's commit says of the versions that it was made from."""
-        return json.dumps({f"{name}_version": version for name, version in self.versions.items()})
+        return json.dumps({f"{table.name}_version": self.version_of(table) for table in (FILES, EVENTS)})
 
     @cached_property
     def lifecycle(self) -> DataFrame:
         """The rows of `to_lifecycle`."""
-        events = tables.read(self._spark, self._warehouse, EVENTS, self.versions[EVENTS.name])
-        return to_lifecycle(events, self._settings.email_kind_tag)
+        return to_lifecycle(self.stored(EVENTS), self.settings.email_kind_tag)
 
     @cached_property
     def requests(self) -> DataFrame:
         """The rows of `requests`."""
-        return read_requests(self._spark, self._settings, tells=True)
+        return read_requests(self._spark, self.settings, tells=True)
+
+    @property
+    def everything(self) -> dict[str, DataFrame]:
+        """By its name every table that is stored, and `requests`."""
+        found = {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
+        return {**found, REQUESTS.name: self.requests}
+
+    def version_of(self, contract: TableContract) -> int:
+        """The version of a stored table that this run reads: the newest when it is first asked for."""
+        if contract.name not in self._versions:
+            if not tables.is_there(self._warehouse, contract):
+                raise _without(contract, self._warehouse)
+            self._versions[contract.name] = tables.version(self._spark, self._warehouse, contract)
+        return self._versions[contract.name]
+
+    def stored(self, contract: TableContract) -> DataFrame:
+        """A stored table, in the one version that this run reads."""
+        return tables.read(self._spark, self._warehouse, contract, self.version_of(contract))
 
     @cached_property
     def drift(self) -> DataFrame:
         """The rows of `drift`: those of files that it does not stand for yet are read, with `full` all files."""
         said = None if self._full else tables.note_of(self._spark, self._warehouse, DRIFT)
         known = json.loads(said)[f"{FILES.name}_version"] if said else None
-        return read_drift(self._spark, self._settings, self.versions[FILES.name], known)
+        return read_drift(self._spark, self.settings, self.version_of(FILES), known)
 
     def of(self, contract: TableContract) -> DataFrame:
         """Another summary's rows: read if this run has written it, else computed."""
@@ -75,8 +107,8 @@ class Sources:
 
     def use_written(self, contract: TableContract) -> None:
         """From now on read the summary, as it is now, instead of computing it."""
-        version = tables.version(self._spark, self._warehouse, contract)
-        self._made[contract.name] = tables.read(self._spark, self._warehouse, contract, version)
+        self._versions.pop(contract.name, None)
+        self._made[contract.name] = self.stored(contract)
 
 
 @dataclass(frozen=True)
@@ -87,6 +119,17 @@ class Summary:
     rows: Callable[[Sources], DataFrame]
 
 
+def _freshness(sources: Sources) -> DataFrame:
+    client_id = sources.settings.sailthru.client_id
+    return to_freshness(sources.stored(FILES), sources.stored(EVENTS), client_id, sources.as_of)
+
+
+def _quality(sources: Sources) -> DataFrame:
+    after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
+    checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load)
+    return to_quality(sources.everything, checks)
+
+
 SUMMARIES = {
     summary.contract.name: summary
     for summary in (
@@ -94,9 +137,11 @@ SUMMARIES = {
         Summary(MESSAGES, lambda sources: to_messages(sources.lifecycle, sources.of(JOURNEYS))),
         Summary(REGION_SUMMARY, lambda sources: to_region_summary(sources.requests, sources.of(MESSAGES))),
         Summary(DRIFT, lambda sources: sources.drift),
+        Summary(FRESHNESS, _freshness),
+        Summary(QUALITY, _quality),
     )
 }
-"""In the order in which they are made: a summary may use those before it."""
+"""In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +178,7 @@ def build(
     """Run the job; with `spark` the session given is used, and left running."""
     warehouse = local_path(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
-        raise ConfigurationError(f"No table `events` in {warehouse}: run stream_events first, or name its --warehouse.")
+        raise _without(EVENTS, warehouse)
     with ExitStack() as held:
         held.enter_context(only_builder(warehouse))
         jars = [jars for target in targets for jars in target.jars]
@@ -143,6 +188,7 @@ def build(
         for target in targets:
             target.check(session)
         sources = Sources(session, settings, full=full)
+        version = sources.version_of(EVENTS)
         if REGION_SUMMARY.name in only:
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
         for name, summary in SUMMARIES.items():
@@ -151,12 +197,17 @@ def build(
                 tables.replace(session, warehouse, summary.rows(sources), summary.contract, sources.note)
                 reached(f"{name} committed")
                 sources.use_written(summary.contract)
-                rows, version = sources.of(summary.contract).count(), sources.versions[EVENTS.name]
-                _tell(rows, name, version, time.monotonic() - began, settings)
+                _tell(sources.of(summary.contract).count(), name, version, time.monotonic() - began, settings)
         for target in targets:
             began = time.monotonic()
             names = export(session, warehouse, only, target)
             _tell_exported(names, str(target), time.monotonic() - began, settings)
+
+
+def _without(contract: TableContract, warehouse: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"No table `{contract.name}` in {warehouse}: run stream_events first, or name its --warehouse."
+    )
 
 
 def _named(only: str | None) -> Collection[str]:

@@ -4,8 +4,10 @@ from schemas.contract import TableContract
 from schemas.drift import DRIFT
 from schemas.events import EVENTS
 from schemas.files import FILES
+from schemas.freshness import FRESHNESS
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
+from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
 from schemas.region_summary import REGION_SUMMARY
 from schemas.requests import REQUESTS
@@ -23,4 +25,6 @@ TABLES: tuple[TableContract, ...] = (
     JOURNEYS,
     REGION_SUMMARY,
     DRIFT,
+    FRESHNESS,
+    QUALITY,
 )

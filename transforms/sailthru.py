@@ -77,6 +77,25 @@ def data_set_of(name: str) -> str | None:
     return found.group(2).replace("_updates", "_update") if found else None
 
 
+def told_by_name(name: Column, client_id: str) -> tuple[Column, Column, Column]:
+    """What a file's name tells: client (`client_id` if it tells none), data set, and its date as eight digits or NULL.
+
+    The data set of a name that is none of the Data Exporter's is empty.
+    """
+    client, data_set, stated_date = (F.regexp_extract(name, _NAME, group) for group in (1, 2, 3))
+    return (
+        F.coalesce(F.nullif(client, F.lit("")), F.lit(client_id)),
+        F.regexp_replace(data_set, "_updates$", "_update"),
+        F.nullif(stated_date, F.lit("")),
+    )
+
+
+def file_date(stated: Column) -> Column:
+    """The day that eight digits of a file's name state; NULL if they state none, or one before 2000."""
+    day = F.concat_ws("-", F.left(stated, F.lit(4)), F.substring(stated, 5, 2), F.right(stated, F.lit(2)))
+    return F.when(stated >= _FIRST_FILE_DATE, day.try_cast("date"))
+
+
 def _parsed(text: Column) -> Column:
     return one_object(text, RECORD)
 
@@ -121,8 +140,7 @@ def _steps(limits: records.Limits, account: Account) -> list[list[Column]]:
     """What `to_events` selects, one step after the other."""
     everything, record, base = F.col("*"), F.col("record"), F.col("base")
     carried = [F.col(name) for name in (*records.CARRIED, "odd", "raw", "record", "is_parsed", "filename")]
-    named = [F.regexp_extract(base, _NAME, group) for group in (1, 2, 3)]
-    client = F.coalesce(F.nullif(named[0], F.lit("")), F.lit(account.client_id))
+    client, data_set, stated_date = told_by_name(base, account.client_id)
     return [
         *records.record_steps(_FORM, limits.max_record_bytes),
         [everything, record.isNotNull().alias("is_parsed"), records.filename_of(F.col("path")).alias("filename")],
@@ -130,8 +148,8 @@ def _steps(limits: records.Limits, account: Account) -> list[list[Column]]:
         [
             everything,
             client.alias("client_id"),
-            F.regexp_replace(named[1], "_updates$", "_update").alias("data_set"),
-            F.nullif(named[2], F.lit("")).alias("stated_date"),
+            data_set.alias("data_set"),
+            stated_date.alias("stated_date"),
         ],
         [
             everything,
@@ -374,16 +392,15 @@ def _version(
 ) -> tuple[TableContract, list[str], Column]:
     """The struct of a table's columns: those given, those of the file, and the rest under the record's own names."""
     stated = F.col("stated_date")
-    day = F.concat_ws("-", F.left(stated, F.lit(4)), F.substring(stated, 5, 2), F.right(stated, F.lit(2)))
-    file_date = F.when(stated >= _FIRST_FILE_DATE, day.try_cast("date"))
+    dated = file_date(stated)
     of_file = {
         "client_id": F.col("client_id"),
         "data_set": F.col("data_set"),
-        "file_date": file_date,
+        "file_date": dated,
         "record": F.col("raw"),
         "version": F.concat_ws(
             " ",
-            F.when(file_date.isNotNull(), stated).otherwise(F.lit("00000000")),
+            F.when(dated.isNotNull(), stated).otherwise(F.lit("00000000")),
             F.when(F.endswith("data_set", F.lit("_update")), F.lit("update")).otherwise(F.lit("first")),
             F.lpad(F.greatest(F.lit(0), F.least(activity, F.lit(_MOST_ACTIVITY))).cast("string"), 12, "0"),
             F.col("base"),

@@ -1,0 +1,211 @@
+"""Checks of every kind on a handful of rows, some of which fail."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql.types import StringType, StructType
+
+from schemas.checks import Check, of_contract, quality_checks
+from schemas.contract import TableContract, column
+from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.quality import CheckKind, Severity
+from schemas.quarantine import QUARANTINE
+from transforms.quality import to_quality
+
+NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)
+PETS = TableContract(
+    name="pets",
+    grain="one pet",
+    key=("owner", "name"),
+    written_by=(),
+    statistics=(),
+    schema=StructType(
+        [column(name, StringType(), nullable=name != "kind", comment="") for name in ("owner", "name", "kind")]
+    ),
+)
+PEOPLE = TableContract(
+    name="people",
+    grain="one person",
+    key=("id",),
+    written_by=(),
+    statistics=(),
+    schema=StructType([column("id", StringType(), comment="")]),
+)
+ALL = quality_checks(("ses", "sailthru"), datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=2))
+
+
+def pets(spark: SparkSession, *rows: tuple[str | None, str | None, str | None]) -> dict[str, DataFrame]:
+    return {"pets": spark.createDataFrame(rows, "owner string, name string, kind string")}
+
+
+def results(tables: Mapping[str, DataFrame], checks: Collection[Check]) -> dict[tuple[str, str], Row]:
+    return {(row.check_kind, row.column_names): row for row in to_quality(tables, checks).collect()}
+
+
+def outcome(row: Row) -> tuple[Any, ...]:
+    return row.rows_checked, row.rows_failing, row.sample_keys, row.passed
+
+
+def test_a_null_fails_only_where_the_contract_says_so(spark: SparkSession) -> None:
+    found = results(pets(spark, ("ada", None, "cat"), ("bo", "rex", "dog")), list(of_contract(PETS)))
+    assert {key: outcome(row) for key, row in found.items()} == {
+        ("unique", "owner, name"): (2, 0, [], True),
+        ("not_null", "kind"): (2, 0, [], True),
+    }
+    found = results(pets(spark, ("ada", None, None), ("bo", "rex", "dog")), list(of_contract(PETS)))
+    assert outcome(found["not_null", "kind"]) == (2, 1, ['{"owner":"ada","name":null}'], False)
+    assert found["not_null", "kind"].rule == "`kind` is not null"
+
+
+def test_keys_with_nulls_are_equal_and_five_of_those_that_repeat_are_shown(spark: SparkSession) -> None:
+    twice = [("bo", f"rex {i}", "dog") for i in range(6)] * 2
+    found = results(pets(spark, *twice, ("ada", None, "cat"), ("ada", None, "dog"), ("ada", "null", "")), of_pets())
+    keys = ['{"owner":"ada","name":null}', *(f'{{"owner":"bo","name":"rex {i}"}}' for i in range(4))]
+    assert outcome(found["unique", "owner, name"]) == (15, 14, keys, False)
+
+
+def of_pets() -> list[Check]:
+    return list(of_contract(PETS))
+
+
+def test_an_instant_in_a_key_counts_to_the_microsecond(spark: SparkSession) -> None:
+    contract = TableContract(name="pets", grain="", key=("at",), written_by=(), statistics=(), schema=StructType([]))
+    instants = [(NOON,), (NOON + timedelta(microseconds=1),), (NOON + timedelta(microseconds=2),)] * 2
+    tables = {"pets": spark.createDataFrame(instants[:4], "at timestamp")}
+    assert outcome(results(tables, list(of_contract(contract)))["unique", "at"]) == (
+        4,
+        2,
+        ['{"at":"2025-11-20T12:00:00.000000Z"}'],
+        False,
+    )
+
+
+def test_a_value_that_is_not_listed_fails_and_null_passes(spark: SparkSession) -> None:
+    checks = [
+        *of_pets(),
+        Check(
+            table=PETS,
+            kind=CheckKind.ACCEPTED_VALUES,
+            columns=("kind",),
+            severity=Severity.WARNING,
+            condition="`kind` in ('cat', 'dog')",
+        ),
+    ]
+    rows = pets(spark, ("ada", "tom", "cat"), ("ada", "x", None), ("bo", "rex", "Dog"))
+    row = results(rows, checks)["accepted_values", "kind"]
+    assert (row.severity, *outcome(row)) == ("warning", 3, 1, ['{"owner":"bo","name":"rex"}'], False)
+
+
+def test_every_row_counts_that_names_what_is_not_there_but_none_that_names_nothing(spark: SparkSession) -> None:
+    owners = Check(table=PETS, kind=CheckKind.RELATIONSHIP, columns=("owner",), of=PEOPLE, of_columns=("id",))
+    tables = pets(spark, ("ada", "a", ""), (None, "b", ""), ("bo", "c", ""), ("bo", "d", ""), ("cy", "e", ""))
+    assert ("relationship", "owner") not in results(tables, [*of_pets(), owners])
+    tables["people"] = spark.createDataFrame([("ada",), ("ada",), ("cy",), (None,)], "id string")
+    row = results(tables, [*of_pets(), owners])["relationship", "owner"]
+    assert (row.rule, *outcome(row)) == ("named in people (id)", 4, 2, ['{"owner":"bo"}'], False)
+
+
+def test_an_empty_table_passes_with_no_row_checked(spark: SparkSession) -> None:
+    owners = Check(table=PETS, kind=CheckKind.RELATIONSHIP, columns=("owner",), of=PEOPLE, of_columns=("id",))
+    tables = {**pets(spark), "people": spark.createDataFrame([("ada",)], "id string")}
+    found = results(tables, [*of_pets(), owners])
+    assert {outcome(row)[:2] + outcome(row)[3:] for row in found.values()} == {(0, 0, True)}
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("at", "passes"),
+    [
+        pytest.param(datetime(2000, 1, 1, tzinfo=UTC), True, id="earliest"),
+        pytest.param(datetime(1999, 12, 31, 23, 59, tzinfo=UTC), False, id="too-early"),
+        pytest.param(NOON + timedelta(hours=49), True, id="latest"),
+        pytest.param(NOON + timedelta(hours=49, seconds=1), False, id="too-late"),
+    ],
+)
+def test_the_times_of_an_event_lie_within_the_bounds_of_its_load(
+    spark: SparkSession, at: datetime, passes: bool
+) -> None:
+    rows = [("e", NOON, None, at, NOON)]
+    schema = "event_id string, event_time timestamp, timestamp timestamp, completion_time timestamp, etl_time timestamp"
+    checks = [c for c in ALL if c.table is EVENTS and c.kind in (CheckKind.UNIQUE, CheckKind.RANGE)]
+    found = results({"events": spark.createDataFrame(rows, schema)}, checks)
+    assert {names: row.passed for (kind, names), row in found.items() if kind == "range"} == {
+        "event_time": True,
+        "timestamp": True,
+        "completion_time": passes,
+    }
+
+
+LINE = (
+    "filename string, modified_at timestamp, length_bytes long, provider string, etl_time timestamp, records long, "
+    "accepted long, quarantined long, control long, events long, events_new long, events_duplicate long"
+)
+
+
+def line(filename: str, *counts: int, minute: int = 0) -> tuple[Any, ...]:
+    return (filename, NOON, 1, "ses", NOON + timedelta(minutes=minute), *counts)
+
+
+def ledger(
+    spark: SparkSession, lines: list[tuple[Any, ...]], events: list[tuple[Any, ...]], quarantine: list[tuple[Any, ...]]
+) -> dict[str, tuple[Any, ...]]:
+    """Outcomes of the balances; of events and quarantine filename, minute of the load, and batch."""
+
+    def loaded(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        return [
+            (i, name, NOON + timedelta(minutes=m), batch, "ses", NOON, 1) for i, (name, m, batch) in enumerate(rows)
+        ]
+
+    schema = "filename string, etl_time timestamp, batch_id string, provider string, file_modified_at timestamp"
+    tables = {
+        "files": spark.createDataFrame(lines, LINE),
+        "events": spark.createDataFrame(loaded(events), f"event_id int, {schema}, file_length_bytes int"),
+        "quarantine": spark.createDataFrame(loaded(quarantine), f"position int, {schema}, file_length_bytes int"),
+    }
+    kinds = (CheckKind.UNIQUE, CheckKind.LEDGER_BALANCE)
+    checks = [c for c in ALL if c.table in (FILES, EVENTS, QUARANTINE) and c.kind in kinds]
+    found = results(tables, checks)
+    return {names: outcome(row) for (kind, names), row in found.items() if kind == "ledger_balance"}
+
+
+def test_a_ledger_balances_beside_replayed_rows_and_a_batch_in_flight(spark: SparkSession) -> None:
+    found = ledger(
+        spark,
+        [line("a", 4, 2, 1, 1, 3, 2, 1), line("a", 1, 1, 0, 0, 1, 1, 0, minute=1), line("b", 0, 0, 0, 0, 0, 0, 0)],
+        [("a", 0, "x-0"), ("a", 0, "x-0"), ("a", 1, "x-1"), ("a", 0, "replay-1"), ("c", 2, "x-2")],
+        [("a", 0, "x-0"), ("c", 2, "x-2")],
+    )
+    assert found == {
+        "records, accepted, quarantined, control": (3, 0, [], True),
+        "events, events_new, events_duplicate": (3, 0, [], True),
+        "events_new": (2, 0, [], True),
+        "quarantined": (2, 0, [], True),
+    }
+
+
+def test_a_line_that_does_not_add_up_a_row_too_many_and_a_line_that_is_lost_are_found(spark: SparkSession) -> None:
+    found = ledger(
+        spark,
+        [line("a", 4, 2, 1, 0, 2, 2, 1), line("b", 1, 1, 0, 0, 1, 1, 0, minute=1)],
+        [("a", 0, "x-0"), ("a", 0, "x-0"), ("b", 1, "x-1"), ("b", 1, "x-1"), ("lost", 0, "x-0")],
+        [],
+    )
+    of_a = ['{"filename":"a","modified_at":"2025-11-20T12:00:00.000000Z","length_bytes":1}']
+    assert found == {
+        "records, accepted, quarantined, control": (2, 1, of_a, False),
+        "events, events_new, events_duplicate": (2, 1, of_a, False),
+        "events_new": (
+            3,
+            2,
+            [
+                '{"filename":"b","events_new":1,"rows_there":2}',
+                '{"filename":"lost","events_new":0,"rows_there":1}',
+            ],
+            False,
+        ),
+        "quarantined": (2, 1, ['{"filename":"a","quarantined":1,"rows_there":0}'], False),
+    }
