@@ -147,7 +147,8 @@ def _questions(console: Console, spark: SparkSession) -> None:
 
 def _freshness(console: Console, spark: SparkSession) -> None:
     rows = spark.sql(
-        "select provider, max(event_time) newest, max(etl_time) loaded from events group by 1 order by 1 desc"
+        "select provider, max(newest_event_at) newest, max(newest_load_at) loaded from freshness "
+        "where newest_event_at is not null group by 1 order by 1 desc"
     ).collect()
     width = max((len(row.provider) for row in rows), default=0)
     console.print("[bold]Freshness[/] (UTC)")

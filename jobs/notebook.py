@@ -21,7 +21,7 @@ from schemas.requests import REQUESTS
 from transforms.exploration import journeys_of
 
 NOTEBOOK = PROJECT / "notebooks" / "journeys.ipynb"
-NEEDED = ("events", "files", "messages", "journeys", "region_summary")
+NEEDED = ("events", "messages", "journeys", "region_summary", "freshness")
 _MOST_JOURNEYS = 20
 
 

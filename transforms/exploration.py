@@ -42,18 +42,14 @@ def events_per_day(events: DataFrame) -> DataFrame:
     return counted.orderBy("event_date", "provider")
 
 
-def how_fresh(events: DataFrame, files: DataFrame) -> DataFrame:
-    """Per provider the newest event, file and load (UTC), and the hours from that event to that load."""
-    newest = events.groupBy("provider").agg(F.max("event_time").alias("newest_event"))
-    loads = files.groupBy("provider").agg(
-        F.count(F.lit(1)).alias("files"),
-        F.max("modified_at").alias("newest_file"),
-        F.max("etl_time").alias("newest_load"),
-    )
-    lag = (F.unix_micros("newest_load") - F.unix_micros("newest_event")) / F.lit(3_600_000_000)
-    times = [F.date_trunc("second", name).alias(name) for name in ("newest_event", "newest_file", "newest_load")]
-    both = loads.join(newest, on="provider", how="left")
-    return both.select("provider", "files", *times, F.round(lag, 1).alias("lag_hours")).orderBy("provider")
+def how_fresh(freshness: DataFrame) -> DataFrame:
+    """Per data set its newest event, file date and load (UTC), hours from that event to that load, and missing days."""
+    lag = (F.unix_micros("newest_load_at") - F.unix_micros("newest_event_at")) / F.lit(3_600_000_000)
+    times = [F.date_trunc("second", f"{name}_at").alias(name) for name in ("newest_event", "newest_load")]
+    missing = F.array_join(F.col("missing_dates").cast("array<string>"), ", ").alias("missing_dates")
+    key = ("provider", "client_id", "data_set")
+    rows = freshness.select(*key, "files", *times, F.round(lag, 1).alias("lag_hours"), "newest_file_date", missing)
+    return rows.orderBy(*key)
 
 
 def rates_of_kinds(messages: DataFrame, most: int) -> DataFrame:

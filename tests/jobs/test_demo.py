@@ -17,7 +17,7 @@ def run(*command: str) -> str:
         env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "80"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -150,12 +150,19 @@ def test_whom_to_remind(spark: SparkSession) -> None:
     ]
 
 
-def test_freshness_is_of_each_provider(spark: SparkSession) -> None:
-    times = [("ses", NOON), ("ses", NOON.replace(hour=9))]
-    events = spark.createDataFrame(times, "provider string, event_time timestamp")
-    files = spark.createDataFrame(
-        [("ses", NOON, NOON.replace(hour=15)), ("sailthru", NOON, NOON)],
-        "provider string, modified_at timestamp, etl_time timestamp",
+def test_freshness_is_of_each_data_set(spark: SparkSession) -> None:
+    rows = [
+        ("ses", "", "", 2, NOON, NOON.replace(hour=15), None, None),
+        ("sailthru", "4", "blast", 1, None, NOON, date(2025, 11, 3), [date(2025, 11, 1), date(2025, 11, 2)]),
+    ]
+    fresh = exploration.how_fresh(
+        spark.createDataFrame(
+            rows,
+            "provider string, client_id string, data_set string, files long, newest_event_at timestamp, "
+            "newest_load_at timestamp, newest_file_date date, missing_dates array<date>",
+        )
     )
-    fresh = exploration.how_fresh(events, files).select("provider", "files", "lag_hours")
-    assert told(fresh) == [("sailthru", 1, None), ("ses", 1, 3.0)]
+    assert told(fresh.select("provider", "data_set", "lag_hours", "missing_dates")) == [
+        ("sailthru", "blast", None, "2025-11-01, 2025-11-02"),
+        ("ses", "", 3.0, None),
+    ]
