@@ -84,7 +84,7 @@ class Sources:
         """The version of a stored table that this run reads: the newest when it is first asked for."""
         if contract.name not in self._versions:
             if not tables.is_there(self._warehouse, contract):
-                raise _without(contract, self._warehouse)
+                raise without(contract, self._warehouse)
             self._versions[contract.name] = tables.version(self._spark, self._warehouse, contract)
         return self._versions[contract.name]
 
@@ -178,7 +178,7 @@ def build(
     """Run the job; with `spark` the session given is used, and left running."""
     warehouse = local_path(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
-        raise _without(EVENTS, warehouse)
+        raise without(EVENTS, warehouse)
     with ExitStack() as held:
         held.enter_context(only_builder(warehouse))
         jars = [jars for target in targets for jars in target.jars]
@@ -204,7 +204,8 @@ def build(
             _tell_exported(names, str(target), time.monotonic() - began, settings)
 
 
-def _without(contract: TableContract, warehouse: Path) -> ConfigurationError:
+def without(contract: TableContract, warehouse: Path) -> ConfigurationError:
+    """A warehouse lacks a table that the stream makes."""
     return ConfigurationError(
         f"No table `{contract.name}` in {warehouse}: run stream_events first, or name its --warehouse."
     )

@@ -14,9 +14,10 @@ from rich.text import Text
 from conf.errors import PipelineError
 from conf.settings import Settings
 from jobs import tables
-from jobs.build_summaries import build
+from jobs.build_summaries import build, without
 from jobs.session import build_session
 from jobs.storage import local_path
+from schemas.events import EVENTS
 from schemas.quality import QUALITY, Severity
 
 
@@ -35,12 +36,15 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def check(settings: Settings, *, spark: SparkSession | None = None) -> None:
     """Run the job; with `spark` the session given is used, and left running."""
+    warehouse = local_path(settings.warehouse)
+    if not tables.is_there(warehouse, EVENTS):
+        raise without(EVENTS, warehouse)
     with ExitStack() as held:
         session = spark or build_session(settings, "check_quality")
         if spark is None:
             held.callback(session.stop)
         build(settings, only=[QUALITY.name], spark=session)
-        results = tables.read(session, local_path(settings.warehouse), QUALITY).orderBy(*QUALITY.key)
+        results = tables.read(session, warehouse, QUALITY).orderBy(*QUALITY.key)
         failing = results.where(~F.col("passed")).collect()
         count = results.count()
     if settings.progress == "json":
