@@ -29,6 +29,25 @@ def metric_columns() -> list[StructField]:
     ]
 
 
+WAITS = {"deliver": "delivery", "open": "open", "click": "click"}
+"""How long messages took, by name the class of event that ends the wait."""
+PERCENTILES = {"median": (0.5, "Median"), "p95": (0.95, "95th percentile")}
+
+
+def _waits() -> list[StructField]:
+    return [
+        column(
+            f"seconds_to_{name}_{suffix}",
+            DoubleType(),
+            role=Role.SETTLED,
+            comment=f"{words}, exact, of the seconds from the send of a message to its first {event_class}, over the "
+            "messages that have both; NULL if none has.",
+        )
+        for name, event_class in WAITS.items()
+        for suffix, (_, words) in PERCENTILES.items()
+    ]
+
+
 REGION_SUMMARY = TableContract(
     name="region_summary",
     grain="one region, kind of email and day of the send; no rows of totals",
@@ -62,6 +81,7 @@ REGION_SUMMARY = TableContract(
             _count("messages", "Messages of which there is an event. One asked for in two regions counts in both."),
             *[_count(s.count, f"Sum of the messages' {s.count}.") for s in STAGES],
             *metric_columns(),
+            *_waits(),
         ]
     ),
 )

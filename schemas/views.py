@@ -56,7 +56,7 @@ VIEWS = (
         name="region_summary_total",
         of=("region_summary", "messages"),
         comment="One row per region over all kinds and days, and the row `all`, in which a message asked for in two "
-        "regions counts once.",
+        "regions counts once. Medians and percentiles do not add up: they stand in region_summary alone.",
         sql=_total(),
     ),
     View(
@@ -71,6 +71,18 @@ VIEWS = (
         of=("journeys",),
         comment="Journeys delivered and not opened, but for those of which an open of the message names nobody.",
         sql="select * from journeys where is_delivered and not is_opened and not message_opened",
+    ),
+    View(
+        name="delayed_then_delivered",
+        of=("journeys",),
+        comment="Journeys held up at least once and delivered in the end, with no bounce since.",
+        sql="select * from journeys where delayed > 0 and is_delivered and last_delivery_at >= first_delivery_delay_at",
+    ),
+    View(
+        name="clicked_without_open",
+        of=("journeys",),
+        comment="Journeys clicked without an open: the picture that tells of opens was blocked.",
+        sql="select * from journeys where clicked > 0 and opened = 0",
     ),
     View(
         name="bounced_after_delivery",

@@ -159,6 +159,9 @@ def _one_journey(provider: str, events: list[Fact], timestamp: int | None) -> di
         "is_complained": any(e.is_report for e in events),
         "is_unsubscribed": bool(times["unsubscribe"]),
         "bounced_after_delivery": bool(bounces and times["delivery"]) and max(bounces) >= min(times["delivery"]),
+        "delayed_then_delivered": bool(times["delivery_delay"] and times["delivery"])
+        and max(times["delivery"]) >= min(times["delivery_delay"])
+        and not (bounces and max(bounces) >= max(times["delivery"])),
         "path": " > ".join(path),
         "steps": len(events),
     }
@@ -281,10 +284,23 @@ select g.provider, g.account, g.message_id, g.recipient, {", ".join(COUNT_OF_CLA
        (first_click - coalesce(first_send, stamped)) / 1e6 as seconds_to_click
 from grouped g join stamps s using (provider, account, message_id)
 """
+WAITS = {"deliver": "delivery", "open": "open", "click": "click"}
+WAIT_SHARES = {"median": 0.5, "p95": 0.95}
+
+
+def _waits() -> str:
+    sent = "coalesce(min(micros) filter (where stage = 'send'), min(stamped))"
+    return ", ".join(
+        f"(min(micros) filter (where stage = '{stage}') - {sent}) / 1e6 as seconds_to_{name}"
+        for name, stage in WAITS.items()
+    )
+
+
 DUCKDB_MESSAGES = f"""
 create temp table duck_messages as
 with counted as (
     select provider, account, message_id, {_counts()}, coalesce(max(campaign), 'unknown') as email_kind,
+           {_waits()},
            make_timestamp(coalesce(min(stamped), min(micros)))::date as send_date
     from lifecycle group by all),
 named as (
@@ -316,7 +332,7 @@ entered as (
     full join asked a on m.message_id = a.message_id)
 select region, email_kind, send_date, sum(requests)::bigint as requests, count(provider) as messages,
        {", ".join(f"coalesce(sum({n}), 0)::bigint as {n}" for n in COUNT_OF_CLASS.values())},
-       {{fractions}}
+       {{fractions}}, {{waits}}
 from entered group by all
 """
 
@@ -337,7 +353,12 @@ def duckdb_regions() -> str:
         for name, pair in conditions.items()
         for part, sql in zip(PARTS, pair, strict=True)
     ]
-    return DUCKDB_REGIONS.format(fractions=", ".join(columns))
+    waits = [
+        f"quantile_cont(seconds_to_{name}, {share}) as seconds_to_{name}_{suffix}"
+        for name in WAITS
+        for suffix, share in WAIT_SHARES.items()
+    ]
+    return DUCKDB_REGIONS.format(fractions=", ".join(columns), waits=", ".join(waits))
 
 
 def rates_hold(rows: Iterable[dict[str, Any]]) -> None:

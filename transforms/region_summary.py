@@ -1,10 +1,10 @@
 """`region_summary`: success by region, kind of email and day of the send."""
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from schemas.metrics import DEFAULT_PROFILE
-from schemas.region_summary import REGION_SUMMARY
+from schemas.region_summary import PERCENTILES, REGION_SUMMARY, WAITS
 from schemas.stages import STAGES
 from transforms.lifecycle import UNKNOWN
 
@@ -43,5 +43,18 @@ def to_region_summary(requests: DataFrame, messages: DataFrame) -> DataFrame:
             F.count_if(is_message).alias("messages"),
             *counts,
             *rates,
+            *_waits(),
         )
     )
+
+
+def _waits() -> list[Column]:
+    """Percentiles of the times from a message's send to its first events, as aggregates over messages."""
+    sent = F.unix_micros(F.coalesce("first_send_at", "timestamp"))
+    return [
+        F.percentile((F.unix_micros(f"first_{event_class}_at") - sent) / 1_000_000, F.lit(share)).alias(
+            f"seconds_to_{name}_{suffix}"
+        )
+        for name, event_class in WAITS.items()
+        for suffix, (share, _) in PERCENTILES.items()
+    ]

@@ -33,6 +33,8 @@ from tests.summaries import (
     DUCKDB_MACROS,
     DUCKDB_MESSAGES,
     RATES,
+    WAIT_SHARES,
+    WAITS,
     duckdb_regions,
     rates_hold,
 )
@@ -106,7 +108,9 @@ def test_duckdb_computes_the_same(built: Built, duck: duckdb.DuckDBPyConnection)
     same_bag(picked(built.rows("journeys"), journeys), picked(asked(duck, "from duck_journeys"), journeys))
     messages = (*JOURNEY_KEY[:3], *OF_MESSAGE, "email_kind")
     same_bag(picked(built.rows("messages"), messages), picked(asked(duck, "from duck_messages"), messages))
-    regions = ("region", "email_kind", "send_date", *SUMS)
+    waits = tuple(f"seconds_to_{name}_{suffix}" for name in WAITS for suffix in WAIT_SHARES)
+    assert any(row["seconds_to_click_p95"] for row in built.rows("region_summary"))
+    regions = ("region", "email_kind", "send_date", *SUMS, *waits)
     same_bag(picked(built.rows("region_summary"), regions), picked(asked(duck, duckdb_regions()), regions))
 
 
@@ -147,6 +151,10 @@ def test_the_total_counts_each_message_once(built: Built, spark: SparkSession) -
             id="delivered-not-opened",
         ),
         pytest.param("bounced_after_delivery", lambda j: j["bounced_after_delivery"], id="bounced-after-delivery"),
+        pytest.param("delayed_then_delivered", lambda j: j["delayed_then_delivered"], id="delayed-then-delivered"),
+        pytest.param(
+            "clicked_without_open", lambda j: j["clicked"] > 0 and j["opened"] == 0, id="clicked-without-open"
+        ),
     ],
 )
 def test_a_view_holds_the_journeys_of_its_name(
