@@ -1,7 +1,6 @@
 """`drift`: the files that the stream has read, read again to see what in them is not as the formats' pages say."""
 
 from datetime import UTC, datetime
-from functools import reduce
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -50,4 +49,4 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
             files = spark.createDataFrame(pa.table({"filename": [r.filename for r in some], "modified_at": modified}))
             part = to_drift(records, files, provider.name, provider.shape)
             found.append(part.orderBy(F.desc("records")).limit(_MOST_ROWS).localCheckpoint())
-    return reduce(together, found)
+    return together(found)

@@ -1,6 +1,7 @@
 """`drift`: what of records is not as the pages of their formats say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -40,10 +41,11 @@ def to_drift(records: DataFrame, files: DataFrame, provider: str, shape: Shape) 
     )
 
 
-def together(known: DataFrame, new: DataFrame) -> DataFrame:
-    """Rows of `drift` of files read before with those of other files."""
-    both = known.unionByName(new.select(*known.columns))
-    return both.groupBy(*DRIFT.key).agg(*merged(F.col("first_seen_at"), F.col("last_seen_at"), F.col("records")))
+def together(parts: Sequence[DataFrame]) -> DataFrame:
+    """Rows of `drift` made from several sets of files as those of all of them."""
+    everything = reduce(DataFrame.unionByName, parts)
+    merged_columns = merged(F.col("first_seen_at"), F.col("last_seen_at"), F.col("records"))
+    return everything.groupBy(*DRIFT.key).agg(*merged_columns)
 
 
 def merged(first: Column, last: Column, records: Column) -> list[Column]:
