@@ -28,6 +28,8 @@ from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE, Reason
 from transforms.events import DayRange
 
+_GONE = "gone or replaced before it was read"
+
 
 @dataclass(kw_only=True)
 class BatchLoader:
@@ -61,7 +63,7 @@ class BatchLoader:
             etl = {"etl_time": F.lit(loaded_at), "batch_id": F.lit(batch_id)}
             if rows is not None and ranges:
                 events = sum(line.counts["events"] for line in lines.values())
-                for filename, count in append_new(rows, ranges, events, writer, batch_id, etl).items():
+                for filename, count in append_new(rows, ranges, events, writer, batch_id, etl, _gone(lines)).items():
                     lines[filename].counts["duplicate"] = count
             if rows is not None:
                 filled = [x.data_set for x in lines.values() if x.data_set and x.counts["accepted"]]
@@ -115,7 +117,7 @@ class BatchLoader:
             for line in lines.values():
                 if line.status is FileStatus.OK and not is_still_there(line.file):
                     line.status = FileStatus.NOT_READABLE
-                    line.reason = "gone or replaced before it was read"
+                    line.reason = _GONE
             readable = [uri for uri, line in lines.items() if line.status is FileStatus.OK]
             if not readable:
                 return None, []
@@ -148,12 +150,17 @@ class BatchLoader:
 
     def _count_own_rows(self, lines: dict[str, Line], batch_id: str) -> None:
         """Of a batch that runs again: what was committed of files that have gone since."""
-        gone = [u for u, line in lines.items() if line.reason and line.reason.startswith("gone")]
+        gone = _gone(lines)
         if not gone:
             return
         own = rows_by_file(self.spark, self.warehouse, batch_id)
         for uri in gone:
             lines[uri].counts.update(own.get(uri, {}))
+
+
+def _gone(lines: dict[str, Line]) -> list[str]:
+    """The files that were gone or replaced before they were read."""
+    return [uri for uri, line in lines.items() if line.reason == _GONE]
 
 
 def _count(rows: DataFrame) -> list[Row]:

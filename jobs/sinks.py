@@ -27,15 +27,20 @@ def append_new(
     writer: tables.Writer,
     batch_id: str,
     stamp: Mapping[str, Column],
+    gone: Sequence[str] = (),
 ) -> Counter[str]:
     """Add those of the `events` events in `rows` that are not there yet; per file how many were there or came twice.
 
-    Rows of this `batch_id` do not count as being there. Other writers of `events` wait until the commit.
+    Rows of this `batch_id` do not count as being there, but for those of files that are `gone` since it committed them:
+    nothing in `rows` is the copy that was kept. Other writers of `events` wait until the commit.
     """
     with writing_events(writer.warehouse):
         spark = rows.sparkSession
         there = tables.read(spark, writer.warehouse, EVENTS)
-        known = there.where(within(ranges) & (F.col("batch_id") != batch_id)).select("event_id")
+        is_known = F.col("batch_id") != batch_id
+        if gone:
+            is_known = is_known | F.col("filename").isin(list(gone))
+        known = there.where(within(ranges) & is_known).select("event_id")
         found = repeated(rows, known).toArrow()
         again = pa.table({"filename": [], "place": []})
         if found.num_rows:

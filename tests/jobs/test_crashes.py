@@ -3,7 +3,7 @@
 The short form kills each job after some of its commits. The long form, which kills at each step as often as it has
 rounds, is one command, with figures at its end:
 
-    CRASH_ROUNDS=10 CRASH_KILLS=60 ./run-tests.sh tests/jobs/test_crashes.py -n 2 -rP
+    CRASH_ROUNDS=10 CRASH_KILLS=70 ./run-tests.sh tests/jobs/test_crashes.py -n 2 -rP
 """
 
 import os

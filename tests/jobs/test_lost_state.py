@@ -106,6 +106,26 @@ def test_a_checkpoint_lost_in_mid_batch_neither_loses_nor_doubles(
     assert everything(warehouse) == before
 
 
+def test_a_file_gone_before_its_batch_is_repeated_keeps_the_events_it_brought(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """The other file of the batch holds one of them too: there it is a duplicate now as it was before."""
+    folder = tmp_path / "input" / "ses"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text("\n".join(json.dumps(event(i)) for i in (1, 2)))
+    (folder / "b.json").write_text("\n".join(json.dumps(event(i)) for i in (2, 3)))
+    with fails_before("to_ledger"), pytest.raises(QueryFailedError, match="pulled the plug"):
+        load(settings_for(tmp_path), provider="ses", spark=spark)
+    (folder / "a.json").unlink()
+    load(settings_for(tmp_path), provider="ses", spark=spark)
+    ledger = {row["filename"][-6:]: row for row in rows_of(tmp_path / "warehouse", FILES)}
+    assert {name: (row["events_new"], row["events_duplicate"]) for name, row in ledger.items()} == {
+        "a.json": (2, 0),
+        "b.json": (1, 1),
+    }
+    assert_balanced(tmp_path / "warehouse")
+
+
 def other_warehouse(folder: Path, loaded: Path, spark: SparkSession) -> None:
     """Its own checkpoint put in place of this one's, more batches behind it."""
     (folder / "other" / "input" / "ses").mkdir(parents=True)
