@@ -128,10 +128,10 @@ def to_records(lines: DataFrame, limits: records.Limits) -> DataFrame:
     """RAW_LINES of Sailthru files to `filename`, `name` and `text` of each record: its data set, and as it came."""
     for step in records.record_steps(_FORM, limits.max_record_bytes):
         lines = lines.select(*step)
-    base = F.substring_index(records.filename_of(F.col("path")), "/", -1)
-    data_set = F.regexp_replace(F.regexp_extract(base, _NAME, 2), "_updates$", "_update")
+    filename = records.filename_of(F.col("path"))
+    _, data_set, _ = told_by_name(F.substring_index(filename, "/", -1), "")
     return lines.where(F.col("record").isNotNull()).select(
-        records.filename_of(F.col("path")).alias("filename"), data_set.alias("name"), F.col("raw").alias("text")
+        filename.alias("filename"), data_set.alias("name"), F.col("raw").alias("text")
     )
 
 
