@@ -41,9 +41,9 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
     for provider in PROVIDERS.values():
         own = [row for row in there if row.provider == provider.name]
         for some in (own[i : i + size] for i in range(0, len(own), size)):
-            odd = [r.filename for r in some if r.status != FileStatus.OK or looks_odd(r.filename)]
-            ordinary = [r.filename for r in some if r.filename not in set(odd)]
-            lines = lines_of(spark, ordinary, odd, int(settings.max_record_bytes))
+            odd = {r.filename for r in some if r.status != FileStatus.OK or looks_odd(r.filename)}
+            ordinary = [r.filename for r in some if r.filename not in odd]
+            lines = lines_of(spark, ordinary, sorted(odd), int(settings.max_record_bytes))
             records = provider.records(lines, limits_of(settings, datetime.now(UTC)))
             modified = pa.array([r.micros for r in some], pa.timestamp("us", "UTC"))
             files = spark.createDataFrame(pa.table({"filename": [r.filename for r in some], "modified_at": modified}))
