@@ -31,11 +31,16 @@ from pydantic import (
 )
 
 from conf.errors import ConfigurationError
+from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit, named_conditions
 
 CONF_FOLDER = Path(__file__).parent
 ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
-FREE_SECTION = "spark.conf"  # the only section whose keys are not ours
-SECTIONS = ("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", FREE_SECTION)
+FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
+PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
+SECTIONS = (
+    *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics"),
+    *(FREE_SECTION, PROFILES_SECTION),
+)
 
 
 def _with_date_and_time(value: object) -> object:
@@ -80,7 +85,20 @@ def _without_credentials(value: str) -> str:
     return value
 
 
+def _name_of_ours(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", value):
+        raise ValueError("profiles and metrics are named by up to 40 of a-z, 0-9 and _, the first a letter")
+    return value
+
+
+def _conditions(value: str) -> str:
+    named_conditions(value)
+    return value
+
+
 Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, AfterValidator(_name_of_ours)]
+Conditions = Annotated[str, AfterValidator(_conditions)]
 JdbcUrl = Annotated[str, AfterValidator(_without_credentials)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_with_date_and_time), AfterValidator(_in_utc)]
 
@@ -213,6 +231,60 @@ class ExportSettings(Section):
     jdbc_schema: Text = Field(default="public", description="Schema of the tables in the database; it must be there.")
 
 
+class MetricSettings(Section):
+    """A metric of a profile of your own: the columns `<metric>_numerator`, `<metric>_denominator`, `<metric>_rate`."""
+
+    numerator: Conditions = Field(
+        description="What is counted: one of " + ", ".join(CONDITIONS) + ", or several joined by ` and `. Of the "
+        "denominator's units those are counted of which this is true as well, so that no rate exceeds 1."
+    )
+    denominator: Conditions = Field(description="Of what it is counted: one of the same, or several joined by ` and `.")
+    unit: Literal["message", "recipient"] = Field(
+        default="message",
+        description="What is counted one by one. Of recipients only those conditions can be counted that SES states of "
+        "each (delivered, not opened), and only in a denominator of which they are a part.",
+    )
+
+    @model_validator(mode="after")
+    def _counts_a_part(self) -> "MetricSettings":
+        self.named("metric")
+        return self
+
+    def named(self, name: str) -> Metric:
+        """The metric, under its name."""
+        return Metric(name=name, numerator=self.numerator, denominator=self.denominator, unit=Unit[self.unit.upper()])
+
+
+class MetricsSettings(Section):
+    """Which metrics the summaries carry (docs/metrics.md)."""
+
+    profile: Text = Field(
+        default="default",
+        description="Profile whose metrics are columns of region_summary: default, ses, or one of your own under "
+        "`metrics.profiles`. All jobs of a warehouse need the same.",
+    )
+    profiles: Mapping[Name, Mapping[Name, MetricSettings]] = Field(
+        default={}, description="Profiles of your own, by name, each with its metrics by name."
+    )
+
+    @model_validator(mode="after")
+    def _is_there(self) -> "MetricsSettings":
+        if taken := sorted(PROFILES.keys() & self.profiles.keys()):
+            raise ValueError(f"the profile {taken[0]} is built in; give yours another name")
+        names = [*PROFILES, *self.profiles]
+        if self.profile not in names:
+            [nearest] = difflib.get_close_matches(self.profile, names, n=1, cutoff=0.0)
+            raise ValueError(f"there is no profile {self.profile!r}; the nearest is `{nearest}`")
+        return self
+
+    @property
+    def chosen(self) -> Profile:
+        """The metrics of the profile."""
+        if self.profile in PROFILES:
+            return PROFILES[self.profile]
+        return tuple(metric.named(name) for name, metric in self.profiles[self.profile].items())
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -283,6 +355,7 @@ class Settings(Section):
     quarantine_limit: QuarantineLimit = QuarantineLimit()
     requests: RequestsSettings = RequestsSettings()
     export: ExportSettings = ExportSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @property
     def checkpoints_uri(self) -> str:
@@ -356,11 +429,21 @@ def as_environment(settings: Settings) -> dict[str, str]:
     """The environment variables that give another process the same settings; what is null is left to its default."""
     values = {key: reduce(getattr, key.split("."), settings) for key in KEYS}
     texts = {environment_variable(key): str(value) for key, value in values.items() if value is not None}
-    return {**texts, environment_variable(FREE_SECTION): json.dumps(dict(settings.spark.conf), ensure_ascii=False)}
+    free = {FREE_SECTION: dict(settings.spark.conf), PROFILES_SECTION: settings.metrics.model_dump()["profiles"]}
+    mappings = {environment_variable(key): json.dumps(value, ensure_ascii=False) for key, value in free.items()}
+    return {**texts, **mappings}
 
 
 def _is_known(key: str) -> bool:
-    return key in KEYS or key.startswith(f"{FREE_SECTION}.")
+    return key in KEYS or key.startswith(f"{FREE_SECTION}.") or key in _keys_of_profile(key)
+
+
+def _keys_of_profile(key: str) -> list[str]:
+    """The keys that the metric which a key names, or could name, may have."""
+    if not key.startswith(f"{PROFILES_SECTION}."):
+        return []
+    profile, metric, *_ = [*key.removeprefix(f"{PROFILES_SECTION}.").split("."), "<metric>"]
+    return [f"{PROFILES_SECTION}.{profile}.{metric}.{name}" for name in MetricSettings.model_fields]
 
 
 # --- sources
@@ -416,7 +499,7 @@ def _from_file(config: str) -> Iterator[Given]:
 def _flat(mapping: Mapping[object, object], prefix: str, source: str) -> Iterator[Given]:
     for name, value in mapping.items():
         key = f"{prefix}{name}"
-        if key in SECTIONS and isinstance(value, dict):
+        if isinstance(value, dict) and (key in SECTIONS or key.startswith(f"{PROFILES_SECTION}.")):
             yield from _flat(value, f"{key}.", source)
         elif key in SECTIONS and value is None:
             continue  # a section of which every line is a comment
@@ -428,7 +511,9 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Given]:
     for name, value in sorted(environ.items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             key = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-            if key == FREE_SECTION and isinstance(content := _parse_yaml(value, f"environment: `{name}`"), dict):
+            if key in (FREE_SECTION, PROFILES_SECTION) and isinstance(
+                content := _parse_yaml(value, f"environment: `{name}`"), dict
+            ):
                 yield from _flat(content, f"{key}.", "environment")
                 continue
             if key.startswith(f"{FREE_SECTION}."):
@@ -458,7 +543,7 @@ def _from_overrides(overrides: Sequence[str]) -> Iterator[Given]:
 
 def _unknown(given: Given) -> str:
     is_variable = given.source == "environment"
-    nearest = difflib.get_close_matches(given.key, KEYS, n=1, cutoff=0.0)[0]
+    nearest = difflib.get_close_matches(given.key, [*KEYS, *_keys_of_profile(given.key)], n=1, cutoff=0.0)[0]
     if is_variable:
         nearest = environment_variable(nearest)
     return f"{given.source}: `{given.name}` is no known setting; the nearest is `{nearest}`."
@@ -475,7 +560,10 @@ def _wrong(error: Mapping[str, Any], winners: Mapping[str, Given]) -> str:
     key = ".".join(location)
     wanted = WANTED.get(error["type"]) or str(error["msg"])
     wanted = re.sub(r"^(Value error, |Input |String )?(should be )?", "", wanted)
-    if key in SECTIONS and error["type"] == "value_error":  # its values do not go together
+    if error["type"] == "missing":
+        key, _, name = key.rpartition(".")
+        wanted = f"it needs {name}, too"
+    if key not in winners and error["type"] in ("value_error", "missing"):  # its values do not go together
         sources = dict.fromkeys(one.source for one in winners.values() if one.key.startswith(f"{key}."))
         return f"{', '.join(sources)}: `{key}`: {wanted}."
     given = next(one for one in winners.values() if one.key == key or key.startswith(f"{one.key}."))

@@ -1,4 +1,4 @@
-"""`docs/tables.md` and `docs/settings.md` from the contracts and the settings: `python -m docs.generate`."""
+"""The pages of tables, metrics and settings from contracts, profiles and settings: `python -m docs.generate`."""
 
 import ast
 import inspect
@@ -15,10 +15,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AwareDatetime, ByteSize
 from pydantic.fields import FieldInfo
 
-from conf.settings import FREE_SECTION, Section, Settings, environment_variable
+from conf.settings import FREE_SECTION, PROFILES_SECTION, MetricSettings, Section, Settings, environment_variable
 from schemas.catalog import TABLES
 from schemas.contract import Role, TableContract
 from schemas.files import FileStatus
+from schemas.messages import MESSAGES
+from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit
 from schemas.quality import CheckKind, Severity
 from schemas.quarantine import Reason, ReplayOutcome
 from schemas.views import VIEWS, View
@@ -41,6 +43,25 @@ stored but read where it lies.
 
 The role of a column says how far its value depends on which copy of a row was kept:"""
 
+METRICS_HEAD = """\
+The setting `metrics.profile` chooses whose metrics are columns of `region_summary` and of the view
+`region_summary_total`. A metric is three columns: `<metric>_numerator`, `<metric>_denominator`, `<metric>_rate`. The
+numerator counts those units of the denominator of which its condition is true as well, so no rate exceeds 1; a denominator
+of 0 gives NULL. All count on the day of the send. The source columns are those of `messages`.
+
+Delivery and bounces count recipients, for SES says of each what became of it; engagement counts messages, for SES does not
+say which of several recipients opened. A condition is true of a message if it is of one of its recipients.
+
+Profiles of your own are settings, in terms of the conditions at the end of this page:
+
+    metrics:
+      profile: ours
+      profiles:
+        ours:
+          reach: {numerator: opened, denominator: sent}
+          click_to_open: {numerator: clicked, denominator: delivered and opened}
+          hard_bounce: {numerator: hard_bounced, denominator: tried, unit: recipient}"""
+
 SETTINGS_HEAD = f"""\
 Every setting has a default, so a job starts without any. A later source wins over an earlier one:
 
@@ -56,7 +77,8 @@ and one line per problem. Secrets are not settings: Spark, boto3 and the driver 
 always do.
 
 `{FREE_SECTION}` takes further settings of Spark by Spark's own names: a mapping in YAML and in its
-environment variable, or `--set {FREE_SECTION}.<name>=<value>`."""
+environment variable, or `--set {FREE_SECTION}.<name>=<value>`. `{PROFILES_SECTION}` takes profiles under names of your own,
+in its environment variable as a mapping, too."""
 
 
 def main() -> None:
@@ -68,7 +90,11 @@ def main() -> None:
 
 def pages() -> dict[str, str]:
     """The text of each page by its path in the project."""
-    return {"docs/tables.md": tables_page(TABLES, VIEWS), "docs/settings.md": settings_page(Settings)}
+    return {
+        "docs/tables.md": tables_page(TABLES, VIEWS),
+        "docs/metrics.md": metrics_page(PROFILES),
+        "docs/settings.md": settings_page(Settings),
+    }
 
 
 # --- tables
@@ -137,6 +163,43 @@ def explained(values: type[StrEnum]) -> dict[str, str]:
     return texts
 
 
+# --- metrics
+
+
+def metrics_page(profiles: Mapping[str, Profile]) -> str:
+    """Every metric of every profile, then the conditions that metrics are made of."""
+    parts = ["# Metrics", NOTICE, METRICS_HEAD]
+    for name, profile in profiles.items():
+        meanings = [(f"`{metric.name}`", metric.words) for metric in profile]
+        parts += [f"## Profile `{name}`", metrics_table(profile), _grid(("metric", "in words"), meanings)]
+    rows = [
+        (f"`{name}`", one.words, f"`{one.of_message}`", f"`{one.recipients}`" if one.recipients else "not known")
+        for name, one in CONDITIONS.items()
+    ]
+    parts += ["## Conditions", _grid(("condition", "meaning", "of a message", "recipients of a message"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def metrics_table(profile: Profile) -> str:
+    """The metrics of a profile: what is divided by what, and the columns that it is counted from."""
+    rows = [
+        (
+            f"`{metric.name}`",
+            metric.numerator,
+            metric.denominator,
+            "messages" if metric.unit is Unit.MESSAGE else "recipients",
+            _names(_sources_of(metric)),
+        )
+        for metric in profile
+    ]
+    return _grid(("metric", "numerator", "denominator", "counts", "columns of `messages`"), rows)
+
+
+def _sources_of(metric: Metric) -> list[str]:
+    words = re.findall(r"\w+", f"{metric.numerator_sql} {metric.denominator_sql}")
+    return [name for name in MESSAGES.columns if name in words]
+
+
 # --- settings
 
 
@@ -144,7 +207,11 @@ def settings_page(settings: type[Section]) -> str:
     """Every setting, grouped by section."""
     parts = ["# Settings", NOTICE, SETTINGS_HEAD]
     for prefix, section in _sections(settings):
-        rows = [_setting(prefix + name, field) for name, field in section.model_fields.items() if not _inner(field)]
+        rows = [
+            _setting(prefix + name, field)
+            for name, field in section.model_fields.items()
+            if not _is_section(prefix + name, field)
+        ]
         parts += [
             f"## `{prefix.rstrip('.')}`" if prefix else "## General",
             inspect.cleandoc(section.__doc__ or ""),
@@ -158,11 +225,17 @@ def _sections(model: type[Section], prefix: str = "") -> Iterator[tuple[str, typ
     for name, field in model.model_fields.items():
         if inner := _inner(field):
             yield from _sections(inner, f"{prefix}{name}.")
+        elif f"{prefix}{name}" == PROFILES_SECTION:
+            yield f"{PROFILES_SECTION}.<profile>.<metric>.", MetricSettings
 
 
 def _inner(field: FieldInfo) -> type[Section] | None:
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _is_section(key: str, field: FieldInfo) -> bool:
+    return _inner(field) is not None or key == PROFILES_SECTION
 
 
 def _setting(key: str, field: FieldInfo) -> tuple[str, ...]:
@@ -172,7 +245,7 @@ def _setting(key: str, field: FieldInfo) -> tuple[str, ...]:
         in_words(key, field.annotation, field.metadata),
         "none" if is_free or field.is_required() else f"`{_as_yaml(field.get_default(call_default_factory=True))}`",
         field.description or "",
-        f"`{environment_variable(key)}`",
+        f"`{environment_variable(PROFILES_SECTION if key.startswith(PROFILES_SECTION) else key)}`",
     )
 
 

@@ -25,7 +25,7 @@ from jobs.providers import PROVIDERS
 from jobs.requests import read_requests
 from jobs.session import build_session
 from jobs.storage import local_path
-from schemas.catalog import TABLES
+from schemas.catalog import TABLES, tables_with
 from schemas.checks import quality_checks
 from schemas.contract import TableContract
 from schemas.drift import DRIFT
@@ -37,6 +37,7 @@ from schemas.messages import MESSAGES
 from schemas.quality import QUALITY
 from schemas.region_summary import REGION_SUMMARY
 from schemas.requests import REQUESTS
+from schemas.sailthru import SAILTHRU_MESSAGES
 from transforms.freshness import to_freshness
 from transforms.journeys import to_journeys
 from transforms.lifecycle import to_lifecycle
@@ -73,6 +74,16 @@ class Sources:
     def requests(self) -> DataFrame:
         """The rows of `requests`."""
         return read_requests(self._spark, self.settings, tells=True)
+
+    @property
+    def sailthru_messages(self) -> DataFrame | None:
+        """The rows of `sailthru_messages`; None if nothing of Sailthru was ever loaded."""
+        is_there = tables.is_there(self._warehouse, SAILTHRU_MESSAGES)
+        return self.stored(SAILTHRU_MESSAGES) if is_there else None
+
+    def refuse_other_profile(self) -> None:
+        """Raise ConfigurationError if `region_summary` has the metrics of another profile than the settings say."""
+        tables.refuse_other_profile(self._spark, self._warehouse, self.settings.metrics.chosen)
 
     @property
     def everything(self) -> dict[str, DataFrame]:
@@ -124,18 +135,24 @@ def _freshness(sources: Sources) -> DataFrame:
     return to_freshness(sources.stored(FILES), sources.stored(EVENTS), client_id, sources.as_of)
 
 
+def _regions(sources: Sources) -> DataFrame:
+    return to_region_summary(sources.requests, sources.of(MESSAGES), sources.settings.metrics.chosen)
+
+
 def _quality(sources: Sources) -> DataFrame:
     after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
-    checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load)
+    metrics = sources.settings.metrics.chosen
+    checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics)
+    sources.refuse_other_profile()
     return to_quality(sources.everything, checks)
 
 
 SUMMARIES = {
     summary.contract.name: summary
     for summary in (
-        Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle)),
+        Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle, sources.sailthru_messages)),
         Summary(MESSAGES, lambda sources: to_messages(sources.lifecycle, sources.of(JOURNEYS))),
-        Summary(REGION_SUMMARY, lambda sources: to_region_summary(sources.requests, sources.of(MESSAGES))),
+        Summary(REGION_SUMMARY, _regions),
         Summary(DRIFT, lambda sources: sources.drift),
         Summary(FRESHNESS, _freshness),
         Summary(QUALITY, _quality),
@@ -191,16 +208,17 @@ def build(
         version = sources.version_of(EVENTS)
         if REGION_SUMMARY.name in only:
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
+        contracts = {table.name: table for table in tables_with(settings.metrics.chosen)}
         for name, summary in SUMMARIES.items():
             if name in only:
                 began = time.monotonic()
-                tables.replace(session, warehouse, summary.rows(sources), summary.contract, sources.note)
+                tables.replace(session, warehouse, summary.rows(sources), contracts[name], sources.note)
                 reached(f"{name} committed")
                 sources.use_written(summary.contract)
                 _tell(sources.of(summary.contract).count(), name, version, time.monotonic() - began, settings)
         for target in targets:
             began = time.monotonic()
-            names = export(session, warehouse, only, target)
+            names = export(session, warehouse, only, target, settings.metrics.chosen)
             _tell_exported(names, str(target), time.monotonic() - began, settings)
 
 

@@ -64,7 +64,7 @@ def show(spark: SparkSession, settings: Settings) -> None:
     """Print the state of the tables, within 80 columns."""
     console = Console(width=min(Console().width, 100), highlight=False)
     warehouse = local_path(settings.warehouse)
-    tables.register(spark, warehouse)
+    tables.register(spark, warehouse, settings.metrics.chosen)
     _what_came_in(console, spark)
     _regions(console, spark)
     told = _stories(console, spark, settings)
@@ -104,12 +104,14 @@ def _what_came_in(console: Console, spark: SparkSession) -> None:
 def _regions(console: Console, spark: SparkSession) -> None:
     table = _table("\nSuccess by region (all rates with their counts: table region_summary)")
     table.add_column("region", no_wrap=True)
-    for heading in ("messages", *_RATES.values()):
+    total = spark.table("region_summary_total")
+    metrics = [name for name in _RATES if f"{name}_rate" in total.columns]
+    for heading in ("messages", *(_RATES[name] for name in metrics)):
         table.add_column(heading, justify="right")
     last = {UNKNOWN: 1, ALL: 2}
-    rows = spark.table("region_summary_total").collect()
+    rows = total.collect()
     for row in sorted(rows, key=lambda r: (last.get(r.region, 0), r.region)):
-        rates = (row[f"{name}_rate"] for name in _RATES)
+        rates = (row[f"{name}_rate"] for name in metrics)
         style = "bold" if row.region == ALL else ""
         table.add_row(row.region, f"{row.messages:,}", *(_percent(rate) for rate in rates), style=style)
     console.print(table)

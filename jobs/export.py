@@ -25,7 +25,8 @@ from jobs import postgresql, tables
 from jobs.session import POSTGRESQL, Jars
 from jobs.storage import local_path
 from schemas.catalog import TABLES
-from schemas.views import VIEWS
+from schemas.metrics import Profile
+from schemas.views import views
 from transforms.export import for_postgresql, is_nested, nested_as_json
 
 FORMS = "csv:FOLDER, parquet:FOLDER or postgresql"
@@ -66,13 +67,17 @@ def target_of(text: str, settings: Settings) -> Target:
     raise ConfigurationError(f"--export: found {text!r}; wanted {FORMS}.")
 
 
-def export(spark: SparkSession, warehouse: Path, made: Collection[str], target: Target) -> Sequence[str]:
+def export(
+    spark: SparkSession, warehouse: Path, made: Collection[str], target: Target, profile: Profile
+) -> Sequence[str]:
     """Write the summaries `made`, and the views over them, to the target; their names."""
-    tables.register(spark, warehouse)
+    tables.register(spark, warehouse, profile)
     summaries = [t for t in TABLES if "build_summaries" in t.written_by and tables.is_there(warehouse, t)]
     comments = {t.name: t.grain for t in summaries if t.name in made}
     there = {t.name for t in summaries}
-    comments |= {v.name: v.comment for v in VIEWS if there.issuperset(v.of) and not comments.keys().isdisjoint(v.of)}
+    comments |= {
+        v.name: v.comment for v in views(profile) if there.issuperset(v.of) and not comments.keys().isdisjoint(v.of)
+    }
     for name, comment in comments.items():
         target.write(spark, name, comment, spark.table(name))
     return tuple(comments)

@@ -70,7 +70,7 @@ def opened() -> SparkSession:
     settings = load_settings()
     warehouse = _warehouse(settings)
     spark = build_session(settings, "notebook")
-    tables.register(spark, warehouse)
+    tables.register(spark, warehouse, settings.metrics.chosen)
     read_requests(spark, settings).createOrReplaceTempView(REQUESTS.name)
     return spark
 

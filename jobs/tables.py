@@ -15,11 +15,13 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from conf.errors import PipelineError
+from conf.errors import ConfigurationError, PipelineError
 from jobs.locks import writing
 from schemas.catalog import TABLES
 from schemas.contract import TableContract, missing_columns
-from schemas.views import VIEWS
+from schemas.metrics import DEFAULT_PROFILE, Profile
+from schemas.region_summary import region_summary
+from schemas.views import views
 from transforms.states import is_newer
 
 
@@ -166,13 +168,27 @@ def note_of(spark: SparkSession, warehouse: Path, contract: TableContract) -> st
     return row.note if row else None
 
 
-def register(spark: SparkSession, warehouse: Path) -> None:
-    """Give the session every table that is there, and the views over them, under their own names."""
+def refuse_other_profile(spark: SparkSession, warehouse: Path, profile: Profile) -> None:
+    """Raise ConfigurationError if `region_summary` is there and lacks metrics of the profile."""
+    contract = region_summary(profile)
+    if is_there(warehouse, contract) and missing_columns(contract, read(spark, warehouse, contract).columns):
+        raise ConfigurationError(
+            f"Table `{contract.name}` in {warehouse} was made with other metrics than metrics.profile says: run "
+            "build_summaries with the profile to be used, or name the one it was made with."
+        )
+
+
+def register(spark: SparkSession, warehouse: Path, profile: Profile = DEFAULT_PROFILE) -> None:
+    """Give the session every table that is there, and the views over them, under their own names.
+
+    Raises ConfigurationError if the summaries were made with another profile.
+    """
+    refuse_other_profile(spark, warehouse, profile)
     present = {t.name for t in TABLES if is_there(warehouse, t)}
     for contract in TABLES:
         if contract.name in present:
             read(spark, warehouse, contract).createOrReplaceTempView(contract.name)
-    for view in VIEWS:
+    for view in views(profile):
         if present.issuperset(view.of):
             spark.sql(view.sql).createOrReplaceTempView(view.name)
 

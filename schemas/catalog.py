@@ -7,9 +7,10 @@ from schemas.files import FILES
 from schemas.freshness import FRESHNESS
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
+from schemas.metrics import Profile
 from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
-from schemas.region_summary import REGION_SUMMARY
+from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.requests import REQUESTS
 from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
 
@@ -28,3 +29,8 @@ TABLES: tuple[TableContract, ...] = (
     FRESHNESS,
     QUALITY,
 )
+
+
+def tables_with(profile: Profile) -> tuple[TableContract, ...]:
+    """All tables, those that carry metrics with those of the profile."""
+    return tuple(region_summary(profile) if table is REGION_SUMMARY else table for table in TABLES)

@@ -4,16 +4,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pyspark.sql.types import DoubleType
-
-from schemas.catalog import TABLES
+from schemas.catalog import tables_with
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES, FileStatus
 from schemas.journeys import JOURNEYS, STATES
+from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.quality import QUALITY, CheckKind, Severity
 from schemas.quarantine import QUARANTINE, STILL, Reason, ReplayOutcome
-from schemas.region_summary import REGION_SUMMARY
+from schemas.region_summary import region_summary
 from schemas.requests import REQUESTS
 from schemas.sailthru import BLASTS, PROFILE_TIMES, PROFILES, SAILTHRU_MESSAGES
 from schemas.stages import STAGES
@@ -46,8 +45,10 @@ class Check:
         return f"as many rows of {self.of.name} are of this file" + f" where {self.only}" * (self.only != "true")
 
 
-def quality_checks(providers: Collection[str], earliest: datetime, after_load: timedelta) -> tuple[Check, ...]:
-    """Every check; events lie between `earliest` and the time of load and `after_load`.
+def quality_checks(
+    providers: Collection[str], earliest: datetime, after_load: timedelta, profile: Profile = DEFAULT_PROFILE
+) -> tuple[Check, ...]:
+    """Every check; events lie between `earliest` and the time of load and `after_load`, metrics are those of `profile`.
 
     Only errors that no legal input can cause are of severity error. What others may send later or never (a campaign, a
     profile, a message that was asked for, a class that is not known yet) warns.
@@ -63,9 +64,8 @@ def quality_checks(providers: Collection[str], earliest: datetime, after_load: t
         (SAILTHRU_MESSAGES, ("send_time", "open_time", "click_time", "optout_time")),
         (PROFILES, PROFILE_TIMES),
     )
-    rates = [f.name for f in REGION_SUMMARY.schema.fields if f.name.endswith("_rate") and f.dataType == DoubleType()]
     return (
-        *[check for table in TABLES if table is not QUALITY for check in of_contract(table)],
+        *[check for table in tables_with(profile) if table is not QUALITY for check in of_contract(table)],
         _accepted(EVENTS, "event_class", known_classes, Severity.WARNING),
         _accepted(EVENTS, "provider", providers),
         _accepted(FILES, "provider", providers),
@@ -75,7 +75,7 @@ def quality_checks(providers: Collection[str], earliest: datetime, after_load: t
         _accepted(QUARANTINE, "replay_outcome", outcomes),
         _accepted(JOURNEYS, "last_state", STATES),
         *[_range(table, name, loaded) for table, names in times for name in names],
-        *[_range(REGION_SUMMARY, name, "between 0 and 1") for name in rates],
+        *[_range(region_summary(profile), f"{metric.name}_rate", "between 0 and 1") for metric in profile],
         _names(SAILTHRU_MESSAGES, ("client_id", "blast_id"), BLASTS, ("client_id", "id")),
         _names(SAILTHRU_MESSAGES, ("client_id", "profile_id"), PROFILES, ("client_id", "id")),
         _names(REQUESTS, ("message_id",), EVENTS, ("message_id",)),

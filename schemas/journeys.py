@@ -3,6 +3,7 @@
 from pyspark.sql.types import ArrayType, BooleanType, DoubleType, StringType, StructField, StructType, TimestampType
 
 from schemas.contract import Role, TableContract, column
+from schemas.mailbox_providers import MAILBOX_PROVIDERS
 from schemas.messages import MESSAGE_KEY, about_message
 from schemas.stages import count_columns, first_columns, message_key
 
@@ -52,6 +53,15 @@ JOURNEYS = TableContract(
                 comment="SES: the address, domain in lower case; Sailthru: the profile id. NULL: what is said of the "
                 "message without saying of whom, such as an open of a message with several recipients.",
             ),
+            column(
+                "mailbox_provider",
+                StringType(),
+                role=Role.IDENTITY,
+                comment="Who keeps the recipient's mailbox: "
+                + ", ".join(MAILBOX_PROVIDERS)
+                + ", or else the domain in "
+                "lower case; NULL without an address: no recipient, or Sailthru's, which are profile ids.",
+            ),
             *about_message(),
             *count_columns(
                 "Events about this recipient, or in the row without one about nobody in particular, of class"
@@ -68,6 +78,17 @@ JOURNEYS = TableContract(
             _flag("is_suppressed", "Whether the address was on a suppression list, so that nobody tried."),
             _flag("is_delivered", "Delivered and no bounce at or after the last delivery (Sailthru: no bounce)."),
             _flag("is_bounced", "Whether a bounce names the recipient that is no suppression."),
+            _flag(
+                "is_hard_bounced",
+                "Bounced for good: a bounce that is no suppression and whose SMTP status begins with 5, or that states "
+                "none and is labelled permanent; Sailthru: the newest delivery_status says hard.",
+            ),
+            _flag(
+                "is_soft_bounced",
+                "Bounced for the time being, and never for good: a bounce that is no suppression and whose SMTP status "
+                "begins with 4, or that states none and is labelled transient; Sailthru: the newest delivery_status "
+                "says soft. A bounce of which nothing says the kind is neither.",
+            ),
             _flag("is_opened", "Whether an open or click names the recipient."),
             _flag("is_clicked", "Whether a click names the recipient."),
             _flag(

@@ -78,6 +78,11 @@ MESSAGES = TableContract(
                 "bounce).",
             ),
             _recipients("recipients_bounced", "Those of recipients_sent with a bounce that is no suppression."),
+            _recipients("recipients_hard_bounced", "Those of recipients_bounced whose bounce is for good (journeys)."),
+            _recipients(
+                "recipients_soft_bounced",
+                "Those of recipients_bounced whose bounce is for the time being; the rest says nothing of its kind.",
+            ),
             _flag("is_delivered", "Whether recipients_delivered is not 0."),
             _flag("is_opened", "Whether it was opened or clicked, by whomever."),
             _flag("is_clicked", "Whether it was clicked, by whomever."),

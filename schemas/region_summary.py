@@ -3,7 +3,7 @@
 from pyspark.sql.types import DateType, DoubleType, LongType, StringType, StructField, StructType
 
 from schemas.contract import Role, TableContract, column
-from schemas.metrics import DEFAULT_PROFILE
+from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.stages import STAGES
 
 
@@ -11,19 +11,19 @@ def _count(name: str, comment: str) -> StructField:
     return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
-def metric_columns() -> list[StructField]:
-    """Numerator, denominator and rate of every metric of the default profile."""
+def metric_columns(profile: Profile) -> list[StructField]:
+    """Numerator, denominator and rate of every metric of a profile."""
     return [
         field
-        for m in DEFAULT_PROFILE
+        for m in profile
         for field in (
-            _count(f"{m.name}_numerator", f"Count of: {m.numerator}. Unit: {m.unit}."),
-            _count(f"{m.name}_denominator", f"Count of: {m.denominator}. Unit: {m.unit}."),
+            _count(f"{m.name}_numerator", f"Count of: {m.numerator_sql}. Unit: {m.unit}."),
+            _count(f"{m.name}_denominator", f"Count of: {m.denominator_sql}. Unit: {m.unit}."),
             column(
                 f"{m.name}_rate",
                 DoubleType(),
                 role=Role.SETTLED,
-                comment=f"{m.words[0].upper()}{m.words[1:]} By {m.cohort}; NULL if the denominator is 0.",
+                comment=f"{m.words} By {m.cohort}; NULL if the denominator is 0.",
             ),
         )
     ]
@@ -48,40 +48,46 @@ def _waits() -> list[StructField]:
     ]
 
 
-REGION_SUMMARY = TableContract(
-    name="region_summary",
-    grain="one region, kind of email and day of the send; no rows of totals",
-    key=("region", "email_kind", "send_date"),
-    written_by=("build_summaries",),
-    statistics=("send_date",),
-    schema=StructType(
-        [
-            column(
-                "region",
-                StringType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="Region of the request; unknown for messages without a request and requests without a region.",
-            ),
-            column(
-                "email_kind",
-                StringType(),
-                nullable=False,
-                comment="As in messages; unknown for requests without events. Part of the key, but as in messages it "
-                "may depend on the copy of an event that was kept, and so may the counts that it splits.",
-            ),
-            column(
-                "send_date",
-                DateType(),
-                role=Role.IDENTITY,
-                comment="UTC date of the message's timestamp, else of the request, else of the message's first event; "
-                "NULL if a request without events states no time.",
-            ),
-            _count("requests", "Requests, unique by message and recipient, also those without events."),
-            _count("messages", "Messages of which there is an event. One asked for in two regions counts in both."),
-            *[_count(s.count, f"Sum of the messages' {s.count}.") for s in STAGES],
-            *metric_columns(),
-            *_waits(),
-        ]
-    ),
-)
+def region_summary(profile: Profile) -> TableContract:
+    """The contract with the columns of a profile's metrics."""
+    return TableContract(
+        name="region_summary",
+        grain="one region, kind of email and day of the send; no rows of totals",
+        key=("region", "email_kind", "send_date"),
+        written_by=("build_summaries",),
+        statistics=("send_date",),
+        schema=StructType(
+            [
+                column(
+                    "region",
+                    StringType(),
+                    nullable=False,
+                    role=Role.IDENTITY,
+                    comment="Region of the request; unknown for messages without a request and requests without a "
+                    "region.",
+                ),
+                column(
+                    "email_kind",
+                    StringType(),
+                    nullable=False,
+                    comment="As in messages; unknown for requests without events. Part of the key, but as in messages "
+                    "it may depend on the copy of an event that was kept, and so may the counts that it splits.",
+                ),
+                column(
+                    "send_date",
+                    DateType(),
+                    role=Role.IDENTITY,
+                    comment="UTC date of the message's timestamp, else of the request, else of the message's first "
+                    "event; NULL if a request without events states no time.",
+                ),
+                _count("requests", "Requests, unique by message and recipient, also those without events."),
+                _count("messages", "Messages of which there is an event. One asked for in two regions counts in both."),
+                *[_count(s.count, f"Sum of the messages' {s.count}.") for s in STAGES],
+                *metric_columns(profile),
+                *_waits(),
+            ]
+        ),
+    )
+
+
+REGION_SUMMARY = region_summary(DEFAULT_PROFILE)

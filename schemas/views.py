@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.metrics import DEFAULT_PROFILE
+from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.stages import STAGES
 
 
@@ -24,10 +24,10 @@ def _sum(count: str) -> str:
     return f"cast(sum({count}) as bigint) as {count}"
 
 
-def _total() -> str:
+def _total_sql(profile: Profile) -> str:
     sums = [_sum(s.count) for s in STAGES]
     by_region, overall = [], []
-    for metric in DEFAULT_PROFILE:
+    for metric in profile:
         (numerator, _), (denominator, _), (rate, _) = metric.columns.items()
         by_region += [
             _sum(numerator),
@@ -45,6 +45,16 @@ def _total() -> str:
     return f"{regions}\nfrom region_summary group by region\nunion all\n{everything}\nfrom messages"
 
 
+def _total(profile: Profile) -> View:
+    return View(
+        name="region_summary_total",
+        of=("region_summary", "messages"),
+        comment="One row per region over all kinds and days, and the row `all`, in which a message asked for in two "
+        "regions counts once. Medians and percentiles do not add up: they stand in region_summary alone.",
+        sql=_total_sql(profile),
+    )
+
+
 VIEWS = (
     View(
         name="ses_mail",
@@ -52,13 +62,7 @@ VIEWS = (
         comment="`events` under the name that the analysts' existing SQL uses; it holds Sailthru's too, if loaded.",
         sql="select * from events",
     ),
-    View(
-        name="region_summary_total",
-        of=("region_summary", "messages"),
-        comment="One row per region over all kinds and days, and the row `all`, in which a message asked for in two "
-        "regions counts once. Medians and percentiles do not add up: they stand in region_summary alone.",
-        sql=_total(),
-    ),
+    _total(DEFAULT_PROFILE),
     View(
         name="opened_not_clicked",
         of=("journeys",),
@@ -85,9 +89,29 @@ VIEWS = (
         sql="select * from journeys where clicked > 0 and opened = 0",
     ),
     View(
+        name="bought_after_click",
+        of=("journeys", "sailthru_messages"),
+        comment="Clicked journeys to whose message Sailthru attributes revenue (message_revenue more than 0). Sailthru "
+        "states no time of the revenue, so it is not known that the purchase came after the click.",
+        sql="""
+        select journeys.*, bought.message_revenue
+        from journeys
+        join (select client_id, message_id, max(message_revenue) as message_revenue
+              from sailthru_messages group by client_id, message_id) bought
+          on journeys.account = bought.client_id and journeys.message_id = bought.message_id
+        where journeys.provider = 'sailthru' and journeys.is_clicked and bought.message_revenue > 0
+        """,
+    ),
+    View(
         name="bounced_after_delivery",
         of=("journeys",),
         comment="Journeys that bounced at or after their first delivery.",
         sql="select * from journeys where is_bounced and last_bounce_at >= first_delivery_at",
     ),
 )
+
+
+def views(profile: Profile) -> tuple[View, ...]:
+    """All views, with the metrics of the profile."""
+    total = _total(profile)
+    return tuple(total if view.name == total.name else view for view in VIEWS)

@@ -22,7 +22,17 @@ COUNT_OF_CLASS = {
     "rendering_failure": "failed",
 }
 PARTS = ("numerator", "denominator")
-RATES = ("delivery", "bounce", "open", "click", "click_to_open", "complaint", "unsubscribe")
+RATES = (
+    "delivery",
+    "bounce",
+    "hard_bounce",
+    "soft_bounce",
+    "open",
+    "click",
+    "click_to_open",
+    "complaint",
+    "unsubscribe",
+)
 USUAL = (
     *("send", "reject", "rendering_failure", "delivery_delay", "delivery", "bounce"),
     *("open", "click", "complaint", "unsubscribe"),
@@ -222,6 +232,7 @@ select provider, case when provider = 'ses' then '' else account end as account,
             when provider = 'sailthru' then [profile_id]
             when event_recipients is not null and event_class <> 'subscription' then event_recipients
             else [null] end as people,
+       event_type, destination, case when event_class = 'bounce' then event_data end as bounce_body,
        coalesce(case event_class when 'bounce' then event_subclass when 'complaint' then event_type end, '') in (
            'suppressed', 'onaccountsuppressionlist', 'ontenantsuppressionlist', 'emailvalidationsuppressed',
            'unsubscribedrecipient') as listed,
@@ -250,6 +261,28 @@ def _counts(prefix: str = "") -> str:
     )
 
 
+DUCKDB_BOUNCES = """
+create temp table bounces as
+with labelled as (
+    select *, case event_type when 'permanent' then 'hard' when 'transient' then 'soft' end as label,
+           from_json(json_extract(bounce_body, '$.bouncedRecipients'),
+                     '[{"emailAddress":"VARCHAR","status":"VARCHAR"}]') as named
+    from lifecycle where event_class = 'bounce' and not listed),
+each as (
+    select *, unnest(named) as bounced from labelled where len(named) > 0)
+select provider, account, message_id,
+       lower_domain(case when len(destination) = 1 then destination[1] else bounced.emailAddress end) as recipient,
+       case left(trim(bounced.status), 2) when '5.' then 'hard' when '4.' then 'soft' else label end as kind
+from each
+union all
+select provider, account, message_id, unnest(people), label from labelled where coalesce(len(named), 0) = 0
+union all
+select l.provider, l.account, l.message_id, unnest(l.people),
+       case when trim(s.delivery_status) ilike 'hard%' then 'hard'
+            when trim(s.delivery_status) ilike 'soft%' then 'soft' end
+from labelled l join sailthru_messages s
+  on l.provider = 'sailthru' and l.account = s.client_id and l.message_id = s.message_id
+"""
 DUCKDB_JOURNEYS = f"""
 create temp table duck_journeys as
 with each as (select *, unnest(people) as recipient from lifecycle),
@@ -270,12 +303,18 @@ grouped as (
                             and event_subclass is distinct from 'not-spam') > 0 as is_complained,
            list(event_class order by micros,
                 coalesce(list_position({list(USUAL)}, event_class), 99), event_class) as classes
-    from each group by all)
+    from each group by all),
+kinds as (
+    select provider, account, message_id, recipient, coalesce(bool_or(kind = 'hard'), false) as is_hard_bounced,
+           coalesce(bool_or(kind = 'soft'), false) as was_soft
+    from bounces group by all)
 select g.provider, g.account, g.message_id, g.recipient, {", ".join(COUNT_OF_CLASS.values())}, is_sent,
        was_listed and first_delivery is null and last_bounce is null as is_suppressed,
        case when g.provider = 'sailthru' then is_sent and last_bounce is null
             else first_delivery is not null and coalesce(last_delivery > last_bounce, true) end as is_delivered,
-       last_bounce is not null as is_bounced, opened + clicked > 0 as is_opened, clicked > 0 as is_clicked,
+       last_bounce is not null as is_bounced, coalesce(is_hard_bounced, false) as is_hard_bounced,
+       coalesce(was_soft and not is_hard_bounced, false) as is_soft_bounced,
+       opened + clicked > 0 as is_opened, clicked > 0 as is_clicked,
        is_complained, unsubscribed > 0 as is_unsubscribed, coalesce(kind, 'unknown') as email_kind,
        array_to_string(list_filter(classes, lambda c, i: i = 1 or classes[i - 1] <> c), ' > ') as path,
        len(classes) as steps,
@@ -283,6 +322,8 @@ select g.provider, g.account, g.message_id, g.recipient, {", ".join(COUNT_OF_CLA
        (first_open - coalesce(first_send, stamped)) / 1e6 as seconds_to_open,
        (first_click - coalesce(first_send, stamped)) / 1e6 as seconds_to_click
 from grouped g join stamps s using (provider, account, message_id)
+left join kinds k on (g.provider, g.account, g.message_id) = (k.provider, k.account, k.message_id)
+                 and g.recipient is not distinct from k.recipient
 """
 WAITS = {"deliver": "delivery", "open": "open", "click": "click"}
 WAIT_SHARES = {"median": 0.5, "p95": 0.95}
@@ -310,7 +351,8 @@ named as (
 units as (
     select provider, account, message_id, count_if(is_sent) as recipients_sent,
            count_if(is_suppressed) as recipients_suppressed, count_if(is_delivered) as recipients_delivered,
-           count_if(is_bounced) as recipients_bounced, bool_or(is_delivered) as is_delivered
+           count_if(is_bounced) as recipients_bounced, count_if(is_hard_bounced) as recipients_hard_bounced,
+           count_if(is_soft_bounced) as recipients_soft_bounced, bool_or(is_delivered) as is_delivered
     from named group by all),
 anyone as (
     select provider, account, message_id, bool_or(is_opened) as is_opened, bool_or(is_clicked) as is_clicked,
@@ -342,6 +384,8 @@ def duckdb_regions() -> str:
     conditions = {
         "delivery": ("recipients_delivered", "recipients_sent - recipients_suppressed"),
         "bounce": ("recipients_bounced", "recipients_sent - recipients_suppressed"),
+        "hard_bounce": ("recipients_hard_bounced", "recipients_sent - recipients_suppressed"),
+        "soft_bounce": ("recipients_soft_bounced", "recipients_sent - recipients_suppressed"),
         "open": ("(is_delivered and is_opened)::int", "is_delivered::int"),
         "click": ("(is_delivered and is_clicked)::int", "is_delivered::int"),
         "click_to_open": ("(is_delivered and is_clicked)::int", "(is_delivered and is_opened)::int"),

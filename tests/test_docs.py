@@ -10,10 +10,11 @@ from pyspark.sql.types import StringType, StructType
 
 import schemas
 from conf.settings import Settings, load_settings
-from docs.generate import COMMAND, pages, tables_page
+from docs.generate import COMMAND, METRICS_HEAD, metrics_table, pages, tables_page
 from jobs.__main__ import JOBS
 from schemas.catalog import TABLES
 from schemas.contract import TableContract, column
+from schemas.metrics import DEFAULT_PROFILE
 from schemas.views import View
 
 PROJECT = Path(__file__).parents[1]
@@ -100,6 +101,29 @@ def test_the_readme_mentions_every_job() -> None:
     """No more than that: whether it says the right thing of a job no test can tell."""
     readme = (PROJECT / "README.md").read_text("utf-8")
     assert [job for job in JOBS if not re.search(rf"\b{job}\b", readme)] == []
+
+
+def test_the_readme_has_the_table_of_metrics_as_the_code_gives_it() -> None:
+    assert metrics_table(DEFAULT_PROFILE) in (PROJECT / "README.md").read_text("utf-8")
+
+
+def test_the_page_of_metrics_names_the_columns_that_each_is_counted_from() -> None:
+    lines = metrics_table(DEFAULT_PROFILE).splitlines()
+    assert (
+        "| `click_to_open` | clicked | delivered and opened | messages | `is_delivered`, `is_opened`, `is_clicked` |"
+        in lines
+    )
+    sources = "`recipients_sent`, `recipients_suppressed`, `recipients_hard_bounced`"
+    assert f"| `hard_bounce` | hard_bounced | tried | recipients | {sources} |" in lines
+
+
+def test_the_example_of_a_profile_can_be_loaded(tmp_path: Path) -> None:
+    example = METRICS_HEAD[METRICS_HEAD.index("    metrics:") :]
+    assert [metric.name for metric in _loaded(example, tmp_path).metrics.chosen] == [
+        "reach",
+        "click_to_open",
+        "hard_bounce",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from schemas.journeys import STATES
+from schemas.mailbox_providers import MAILBOX_PROVIDERS
 from schemas.messages import MESSAGE_KEY
 from schemas.stages import STAGES
-from transforms.lifecycle import UNKNOWN
+from transforms.lifecycle import HARD, SOFT, UNKNOWN
 
 _USUAL_ORDER = (
     "send",
@@ -44,15 +45,18 @@ def _about_message(of: Callable[[Column], Column]) -> dict[str, Column]:
     }
 
 
-def to_journeys(lifecycle: DataFrame) -> DataFrame:
-    """The rows of `journeys` out of those of `to_lifecycle`."""
+def to_journeys(lifecycle: DataFrame, sailthru_messages: DataFrame | None = None) -> DataFrame:
+    """The rows of `journeys` out of those of `to_lifecycle`.
+
+    Whether a bounce of Sailthru is hard or soft only the state `sailthru_messages` says; without it nothing does.
+    """
     message = Window.partitionBy(*MESSAGE_KEY)
     is_nobody, is_sailthru = F.col("recipient").isNull(), F.col("provider") == "sailthru"
     is_bounce = (F.col("stage") == "bounce") & ~F.col("is_suppression")
     step = F.struct("event_time", _rank().alias("rank"), "event_class")
-    return (
-        # One shuffle for both groupings: by message, within which recipients stay together.
-        lifecycle.repartition(*MESSAGE_KEY)
+    grouped = (
+        # One shuffle for both groupings and the join: by message, within which recipients stay together.
+        lifecycle.repartition("account", "message_id")
         .withColumn("recipient", F.explode("recipients"))
         .groupBy(*MESSAGE_KEY, "recipient")
         .agg(
@@ -61,12 +65,19 @@ def to_journeys(lifecycle: DataFrame) -> DataFrame:
             *counts_and_firsts(),
             F.max(F.when(F.col("stage") == "delivery", F.col("event_time"))).alias("last_delivery_at"),
             F.max(F.when(is_bounce, F.col("event_time"))).alias("last_bounce_at"),
+            *[F.count_if(_is_bounce_of(kind)).alias(f"{kind}_bounces") for kind in (HARD, SOFT)],
             F.count_if("is_suppression").alias("suppressions"),
             F.count_if("is_report").alias("reports"),
             F.sort_array(F.collect_list(step)).alias("ordered"),
         )
-        .withColumn("recipient", F.when(is_sailthru, F.col("profile_id")).otherwise(F.col("recipient")))
-        .withColumns(_flags())
+    )
+    if sailthru_messages is not None:
+        grouped = grouped.join(_stated_bounces(sailthru_messages), on=["account", "message_id"], how="left")
+    else:
+        grouped = grouped.withColumn("stated_kind", F.lit(None).cast("string"))
+    return (
+        grouped.withColumn("recipient", F.when(is_sailthru, F.col("profile_id")).otherwise(F.col("recipient")))
+        .withColumns({"mailbox_provider": _mailbox_provider(), **_flags()})
         .withColumns(
             {
                 **_about_message(lambda aggregate: aggregate.over(message)),
@@ -85,18 +96,47 @@ def to_journeys(lifecycle: DataFrame) -> DataFrame:
     )
 
 
+def _is_bounce_of(kind: str) -> Column:
+    """Whether an event says that it is a bounce of the kind for the row's recipient."""
+    return F.exists("bounces", lambda b: b["recipient"].eqNullSafe(F.col("recipient")) & (b["kind"] == kind))
+
+
+def _stated_bounces(sailthru_messages: DataFrame) -> DataFrame:
+    """Per message of Sailthru `stated_kind`, the kind of its bounce; of two rows of a message the hard one counts."""
+    status = F.col("delivery_status")
+    kind = F.when(status.rlike(r"(?i)^\s*hard"), F.lit(HARD)).when(status.rlike(r"(?i)^\s*soft"), F.lit(SOFT))
+    stated = sailthru_messages.select(F.col("client_id").alias("account"), "message_id", kind.alias("kind"))
+    return stated.where("kind is not null").groupBy("account", "message_id").agg(F.min("kind").alias("stated_kind"))
+
+
+def _mailbox_provider() -> Column:
+    """Who keeps the recipient's mailbox, by the domain; NULL without an address."""
+    domain = F.lower(F.nullif(F.regexp_extract("recipient", r"@([^@]+)$", 1), F.lit("")))
+    named = F.lit(None).cast("string")
+    for name, domains in MAILBOX_PROVIDERS.items():
+        named = F.when(domain.isin(*domains), F.lit(name)).otherwise(named)
+    is_address = F.col("provider") != "sailthru"
+    return F.when(is_address, F.coalesce(named, domain))
+
+
 def _flags() -> dict[str, Column]:
     counted = {s.count: F.col(s.count) > 0 for s in STAGES}
     is_sent, is_sailthru = F.lit(False), F.col("provider") == "sailthru"
     for name in _ONLY_OF_SENT:
         is_sent = is_sent | counted[name]
     is_bounced = F.col("last_bounce_at").isNotNull()
+    stated = F.when(is_sailthru, F.col("stated_kind"))
+    is_kind = {
+        kind: F.coalesce((F.col(f"{kind}_bounces") > 0) | (stated == kind), F.lit(False)) for kind in (HARD, SOFT)
+    }
     stays = ~is_bounced | (F.col("last_delivery_at") > F.col("last_bounce_at"))
     return {
         "is_sent": is_sent,
         "is_suppressed": (F.col("suppressions") > 0) & ~counted["delivered"] & ~is_bounced,
         "is_delivered": F.when(is_sailthru, is_sent & ~is_bounced).otherwise(counted["delivered"] & stays),
         "is_bounced": is_bounced,
+        "is_hard_bounced": is_bounced & is_kind[HARD],
+        "is_soft_bounced": is_bounced & is_kind[SOFT] & ~is_kind[HARD],
         "is_opened": counted["opened"] | counted["clicked"],
         "is_clicked": counted["clicked"],
         "is_complained": F.col("reports") > 0,

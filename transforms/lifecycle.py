@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.stages import STAGES
-from transforms.identity import recipients_key
+from transforms.identity import address_key, recipients_key
 
 UNKNOWN = "unknown"
 _SUPPRESSIONS = ("suppressed", "emailvalidationsuppressed", "unsubscribedrecipient")
@@ -12,6 +12,8 @@ _SUPPRESSION_LIST = r"^on.*suppressionlist$"
 _PREFERENCES = (
     "unsubscribeAll:boolean,topicSubscriptionStatus:array<struct<topicName:string,subscriptionStatus:string>>"
 )
+_BOUNCED = "bouncedRecipients array<struct<emailAddress:string,status:string>>"
+HARD, SOFT = "hard", "soft"
 _SUBSCRIPTION = f"newTopicPreferences struct<{_PREFERENCES}>, oldTopicPreferences struct<{_PREFERENCES}>"
 
 
@@ -21,7 +23,8 @@ def to_lifecycle(events: DataFrame, email_kind_tag: str | None) -> DataFrame:
     Gives provider, account (empty for SES), message_id, event_class as stated, `stage` (the class it counts as; NULL
     for classes that are not counted), event_time, timestamp, `email_tag` (the tag that says the kind of email; NULL if
     the event has none), campaign, profile_id, `recipients` (whom it is about: an array, of one NULL where the event
-    names nobody), `is_suppression` (nobody tried to deliver) and `is_report` (a complaint that is one).
+    names nobody), `is_suppression` (nobody tried to deliver), `is_report` (a complaint that is one) and `bounces` (of a
+    bounce that is no suppression whom it is about, each with `kind`: hard, soft, or NULL if nothing says which).
     """
     # Of other classes NULL, which costs nothing: Spark parses before it looks whether the parse is needed.
     subscription = F.when(F.col("event_class") == "subscription", F.col("event_data"))
@@ -48,6 +51,7 @@ def to_lifecycle(events: DataFrame, email_kind_tag: str | None) -> DataFrame:
         _recipients().alias("recipients"),
         is_suppression.alias("is_suppression"),
         (is_report & ~is_not_spam).alias("is_report"),
+        _bounces(is_suppression).alias("bounces"),
     )
 
 
@@ -58,18 +62,44 @@ def _recipients() -> Column:
     mail was forwarded to. Of several it is about those it names, as the message's destination spells them: a bounce may
     spell them otherwise. Sailthru's messages have one recipient each, whom `to_journeys` names.
     """
-    destination, named = recipients_key(F.col("destination")), F.col("event_recipients")
-
-    def as_sent(address: Column) -> Column:
-        same = F.filter(destination, lambda sent: F.lower(sent) == F.lower(address))
-        return F.when(F.size(same) == 1, F.get(same, F.lit(0))).otherwise(address)
-
-    nobody = F.array(F.lit(None).cast("string"))
+    named, nobody = F.col("event_recipients"), F.array(F.lit(None).cast("string"))
     return (
-        F.when(F.size("destination") == 1, destination)
+        F.when(F.size("destination") == 1, recipients_key(F.col("destination")))
         .when(named.isNull() | (F.col("event_class") == "subscription"), nobody)  # SES gives all for one who subscribed
-        .otherwise(F.array_distinct(F.transform(named, as_sent)))
+        .otherwise(F.array_distinct(F.transform(named, _as_sent)))
     )
+
+
+def _as_sent(address: Column) -> Column:
+    """An address as the message's destination spells it."""
+    same = F.filter(recipients_key(F.col("destination")), lambda sent: F.lower(sent) == F.lower(address))
+    return F.when(F.size(same) == 1, F.get(same, F.lit(0))).otherwise(address)
+
+
+def _bounces(is_suppression: Column) -> Column:
+    """Of a bounce whom it is about and of which kind it is for each; NULL for other events.
+
+    SES labels the bounce, but the label misleads (transient with status 5.1.1, permanent with 4.2.2): where a recipient
+    has an enhanced SMTP status (RFC 3463), its first digit decides. Sailthru's events do not say the kind.
+    """
+    is_bounce = (F.col("event_class") == "bounce") & ~is_suppression
+    stated = F.from_json(F.when(is_bounce, F.col("event_data")), _BOUNCED)["bouncedRecipients"]
+    label = F.when(F.col("event_type") == "permanent", F.lit(HARD)).when(
+        F.col("event_type") == "transient", F.lit(SOFT)
+    )
+    is_only = F.size("destination") == 1
+
+    def bounce(recipient: Column, kind: Column) -> Column:
+        return F.struct(recipient.alias("recipient"), kind.alias("kind"))
+
+    def by_status(one: Column) -> Column:
+        kind = F.when(one["status"].rlike(r"^\s*5\."), F.lit(HARD)).when(one["status"].rlike(r"^\s*4\."), F.lit(SOFT))
+        address = _as_sent(address_key(one["emailAddress"]))
+        only = F.get(recipients_key(F.col("destination")), F.lit(0))
+        return bounce(F.when(is_only, only).otherwise(address), F.coalesce(kind, label))
+
+    by_label = F.transform(_recipients(), lambda recipient: bounce(recipient, label))
+    return F.when(is_bounce, F.when(F.size(stated) > 0, F.transform(stated, by_status)).otherwise(by_label))
 
 
 def _is_suppression() -> Column:

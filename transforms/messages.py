@@ -15,7 +15,7 @@ def to_messages(lifecycle: DataFrame, journeys: DataFrame) -> DataFrame:
 
 def _outcomes(journeys: DataFrame) -> DataFrame:
     """Per message what its journeys say of it, the recipients of each outcome, and whether anybody did what."""
-    outcomes = ("sent", "suppressed", "delivered", "bounced")
+    outcomes = ("sent", "suppressed", "delivered", "bounced", "hard_bounced", "soft_bounced")
     recipients = {f"recipients_{name}": _recipients(F.col(f"is_{name}")) for name in outcomes}
     flags = {name: F.bool_or(name) for name in ("is_opened", "is_clicked", "is_complained", "is_unsubscribed")}
     columns = [column.alias(name) for name, column in {**recipients, **flags}.items()]

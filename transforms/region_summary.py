@@ -3,14 +3,14 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from schemas.metrics import DEFAULT_PROFILE
+from schemas.metrics import Profile
 from schemas.region_summary import PERCENTILES, REGION_SUMMARY, WAITS
 from schemas.stages import STAGES
 from transforms.lifecycle import UNKNOWN
 
 
-def to_region_summary(requests: DataFrame, messages: DataFrame) -> DataFrame:
-    """The rows of `region_summary`.
+def to_region_summary(requests: DataFrame, messages: DataFrame, profile: Profile) -> DataFrame:
+    """The rows of `region_summary` with the metrics of a profile.
 
     A message enters each region it was asked for once, however many of its recipients are there; without a request it
     is of region unknown. Requests without events count as requests only. A request knows no provider or account: of
@@ -25,7 +25,7 @@ def to_region_summary(requests: DataFrame, messages: DataFrame) -> DataFrame:
     counts = [F.coalesce(F.sum(s.count), F.lit(0)).alias(s.count) for s in STAGES]
     rates = [
         (F.expr(sql) if name.endswith("_rate") else F.coalesce(F.expr(sql), F.lit(0))).alias(name)
-        for metric in DEFAULT_PROFILE
+        for metric in profile
         for name, sql in metric.columns.items()
     ]
     return (

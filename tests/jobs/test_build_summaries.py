@@ -28,6 +28,7 @@ from tests.conftest import settings_for
 from tests.jobs.conftest import Built
 from tests.summaries import (
     COUNT_OF_CLASS,
+    DUCKDB_BOUNCES,
     DUCKDB_JOURNEYS,
     DUCKDB_LIFECYCLE,
     DUCKDB_MACROS,
@@ -50,7 +51,10 @@ OF_MESSAGE = (
     *(f"recipients_{s}" for s in ("sent", "suppressed", "delivered", "bounced")),
     *("is_delivered", "is_opened", "is_clicked", "is_complained", "is_unsubscribed", "send_date"),
 )
+KINDS = ("hard_bounced", "soft_bounced")
+"""Of bounces: told by DuckDB alone, for the made-up truth has no statuses."""
 FRACTIONS = tuple(f"{name}_{part}" for name in RATES for part in ("numerator", "denominator"))
+OF_KINDS = tuple(f"{kind}_{part}" for kind in ("hard_bounce", "soft_bounce") for part in ("numerator", "denominator"))
 SUMS = ("requests", "messages", *COUNT_OF_CLASS.values(), *FRACTIONS)
 
 
@@ -59,11 +63,12 @@ def duck(built: Built) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB over the same `events`, with its own journeys and messages computed."""
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
-    connection.register("events", DeltaTable(str(built.warehouse / "events")).to_pyarrow_table())
+    for name in ("events", "sailthru_messages"):
+        connection.register(name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table())
     requests = [(r.message_id, r.region, r.request_time) for r in built.requests.requests]
     connection.execute("create temp table requests (message_id varchar, region varchar, request_time timestamp)")
     connection.executemany("insert into requests values (?, ?, make_timestamp(?))", requests)
-    for statement in (DUCKDB_MACROS, DUCKDB_LIFECYCLE, DUCKDB_JOURNEYS, DUCKDB_MESSAGES):
+    for statement in (DUCKDB_MACROS, DUCKDB_LIFECYCLE, DUCKDB_BOUNCES, DUCKDB_JOURNEYS, DUCKDB_MESSAGES):
         connection.execute(statement)
     yield connection
     connection.close()
@@ -97,16 +102,20 @@ def test_messages_are_the_truth(built: Built) -> None:
 def test_regions_are_the_truth(built: Built) -> None:
     found: dict[Any, Counter[str]] = {}
     for row in built.rows("region_summary"):
-        found.setdefault((row["region"], row["send_date"]), Counter()).update({name: row[name] for name in SUMS})
+        told = {name: row[name] for name in SUMS if name not in OF_KINDS}
+        found.setdefault((row["region"], row["send_date"]), Counter()).update(told)
     assert set(found) == set(built.truth.regions)
     for key, sums in built.truth.regions.items():
         assert +found[key] == +sums, key
 
 
 def test_duckdb_computes_the_same(built: Built, duck: duckdb.DuckDBPyConnection) -> None:
-    journeys = (*JOURNEY_KEY, *COUNT_OF_CLASS.values(), *FLAGS, "path", *SECONDS, "email_kind")
+    kinds = tuple(f"is_{kind}" for kind in KINDS)
+    for kind in kinds:
+        assert {row["provider"] for row in built.rows("journeys") if row[kind]} == {"ses", "sailthru"}
+    journeys = (*JOURNEY_KEY, *COUNT_OF_CLASS.values(), *FLAGS, *kinds, "path", *SECONDS, "email_kind")
     same_bag(picked(built.rows("journeys"), journeys), picked(asked(duck, "from duck_journeys"), journeys))
-    messages = (*JOURNEY_KEY[:3], *OF_MESSAGE, "email_kind")
+    messages = (*JOURNEY_KEY[:3], *OF_MESSAGE, *(f"recipients_{kind}" for kind in KINDS), "email_kind")
     same_bag(picked(built.rows("messages"), messages), picked(asked(duck, "from duck_messages"), messages))
     waits = tuple(f"seconds_to_{name}_{suffix}" for name in WAITS for suffix in WAIT_SHARES)
     assert any(row["seconds_to_click_p95"] for row in built.rows("region_summary"))
@@ -164,6 +173,20 @@ def test_a_view_holds_the_journeys_of_its_name(
     wanted = [key for key, journey in built.truth.journeys.items() if holds(journey)]
     assert wanted
     same_bag([tuple(row) for row in spark.table(view).select(*JOURNEY_KEY).collect()], wanted)
+
+
+def test_bought_after_click_is_what_was_clicked_and_brought_revenue(built: Built, spark: SparkSession) -> None:
+    tables.register(spark, built.warehouse)
+    revenue = {
+        (row["client_id"], row["message_id"]): row["message_revenue"]
+        for row in built.rows("sailthru_messages")
+        if row["message_revenue"]
+    }
+    clicked = [key for key, journey in built.truth.journeys.items() if journey["is_clicked"] and key[0] == "sailthru"]
+    wanted = [(*key, revenue[key[1:3]]) for key in clicked if key[1:3] in revenue]
+    assert 0 < len(wanted) < len(clicked)
+    found = spark.table("bought_after_click").select(*JOURNEY_KEY, "message_revenue").collect()
+    same_bag([tuple(row) for row in found], wanted)
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)

@@ -22,6 +22,7 @@ from jobs.__main__ import main
 from jobs.build_summaries import SUMMARIES, build
 from jobs.export import Database, Files, Target, export, target_of
 from jobs.postgresql import DatabaseError
+from schemas.metrics import DEFAULT_PROFILE
 from schemas.views import VIEWS
 from tests.conftest import settings_for
 from tests.jobs.conftest import Built
@@ -132,7 +133,7 @@ def test_every_summary_and_view_is_the_same_everywhere(
     targets: list[Target] = [Files("csv", tmp_path), Files("parquet", tmp_path), database(postgresql)]
     for target in targets:
         target.check(spark)
-        assert set(export(spark, built.warehouse, list(SUMMARIES), target)) == NAMES
+        assert set(export(spark, built.warehouse, list(SUMMARIES), target, DEFAULT_PROFILE)) == NAMES
     assert {file.name for file in tmp_path.iterdir()} == {f"{n}.{form}" for n in NAMES for form in ("csv", "parquet")}
     for name in NAMES:
         rows = spark.table(name)

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from schemas.mailbox_providers import MAILBOX_PROVIDERS
 from transforms.journeys import to_journeys
 from transforms.lifecycle import to_lifecycle
 from transforms.messages import to_messages
@@ -238,6 +239,112 @@ def test_sailthru_is_delivered_unless_it_bounced(spark: SparkSession) -> None:
     assert (row.recipient, row.account, row.is_delivered, row.last_state) == ("p", "0001", True, "delivered")
     (row,) = journeys_of(spark, event("send", **of_sailthru), event("bounce", **of_sailthru)).values()
     assert (row.is_delivered, row.last_state) == (False, "bounced")
+
+
+def bounce(label: str, *bounced: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """A bounce that names recipients, each with its SMTP status if it has one."""
+    named = [one["emailAddress"] for one in bounced]
+    body = json.dumps({"bounceType": label, "bouncedRecipients": bounced})
+    return event("bounce", 1, event_type=label, event_recipients=named, event_data=body) | given
+
+
+def bounced(address: str, status: Any = None) -> dict[str, Any]:
+    return {"emailAddress": address} | ({"status": status} if status is not None else {})
+
+
+HARD, SOFT, NEITHER = (True, False), (False, True), (False, False)
+BOUNCES = {
+    "permanent": ([bounce("permanent", bounced(ADA))], HARD),
+    "transient": ([bounce("transient", bounced(ADA))], SOFT),
+    "undetermined": ([bounce("undetermined", bounced(ADA))], NEITHER),
+    "transient, but 5.1.1": ([bounce("transient", bounced(ADA, "5.1.1"))], HARD),
+    "permanent, but 4.2.2": ([bounce("permanent", bounced(ADA, "4.2.2"))], SOFT),
+    "undetermined, but 5.0.0": ([bounce("undetermined", bounced(ADA, " 5.0.0 (other)"))], HARD),
+    "a status that says nothing": ([bounce("transient", bounced(ADA, "2.0.0"))], SOFT),
+    "a status that is no text": ([bounce("transient", bounced(ADA, {"code": 5}))], SOFT),
+    "no JSON": ([bounce("permanent", bounced(ADA), event_data="{")], HARD),
+    "names nobody": ([bounce("permanent")], HARD),
+    "of a forwarded address": ([bounce("transient", bounced("else@example.net", "5.1.1"))], HARD),
+    "soft, then hard": ([bounce("transient", bounced(ADA)), bounce("permanent", bounced(ADA), event_time=NOON)], HARD),
+    "suppressed": ([bounce("permanent", bounced(ADA, "5.1.1"), event_subclass="onaccountsuppressionlist")], NEITHER),
+}
+
+
+def test_the_smtp_status_decides_whether_a_bounce_is_hard_and_else_its_label(spark: SparkSession) -> None:
+    events = [{**one, "message_id": name} for name, (own, _) in BOUNCES.items() for one in own]
+    found = {row.message_id: row for row in to_journeys(lifecycle(spark, events)).collect()}
+    assert {name: (row.is_hard_bounced, row.is_soft_bounced) for name, row in found.items()} == {
+        name: wanted for name, (_, wanted) in BOUNCES.items()
+    }
+    assert [name for name, row in found.items() if not row.is_bounced] == ["suppressed"]
+
+
+def test_each_recipient_of_a_bounce_has_its_own_status(spark: SparkSession) -> None:
+    both = [bounced("Bo@EXAMPLE.com", "5.1.1"), bounced("else@EXAMPLE.net", "4.4.7"), bounced(ADA)]
+    events = [
+        event("send", event_recipients=[ADA, BO], **TO_BOTH),
+        bounce("transient", *both, event_recipients=[ADA, "Bo@example.com", "else@example.net"], **TO_BOTH),
+    ]
+    journeys = journeys_of(spark, *events)
+    assert {who: (row.is_hard_bounced, row.is_soft_bounced) for who, row in journeys.items()} == {
+        ADA: SOFT,
+        BO: HARD,
+        "else@example.net": SOFT,
+    }
+    message = message_of(spark, *events)
+    counts = (message.recipients_bounced, message.recipients_hard_bounced, message.recipients_soft_bounced)
+    assert counts == (3, 1, 2)
+
+
+def test_sailthrus_bounces_are_of_the_kind_that_its_state_says(spark: SparkSession) -> None:
+    stated = {"hardbounce": HARD, "Soft_Bounce": SOFT, "soft": SOFT, "bounced": NEITHER, None: NEITHER}
+    of_sailthru: dict[str, Any] = {"provider": "sailthru", "destination": None, "profile_id": "p"}
+    ids = {status: f"7.{number}" for number, status in enumerate(stated)}
+    events = [event("bounce", message_id=one, **of_sailthru) for one in ids.values()]
+    events += [
+        event("send", message_id="not-bounced", **of_sailthru),
+        event("bounce", message_id=ids["hardbounce"], account="other", **of_sailthru),
+        event("bounce", message_id=ids["hardbounce"]),
+    ]
+    states = [("0001", one, status) for status, one in ids.items()]
+    # Of SES the account is empty, and so it is of files of Sailthru that state no client.
+    states += [("0001", "not-bounced", "hardbounce"), ("", ids["hardbounce"], "hardbounce")]
+    # The send time of this one moved to another day.
+    states += [("0001", ids["hardbounce"], "softbounce")]
+    columns = "client_id string not null, message_id string not null, delivery_status string"
+    rows = to_journeys(lifecycle(spark, events), spark.createDataFrame(states, columns)).collect()
+    found = {(row.account, row.message_id): (row.is_hard_bounced, row.is_soft_bounced) for row in rows}
+    assert len(rows) == len(found)
+    others = {("0001", "not-bounced"), ("other", ids["hardbounce"]), ("", ids["hardbounce"])}
+    assert found == {("0001", ids[status]): kind for status, kind in stated.items()} | dict.fromkeys(others, NEITHER)
+
+
+def test_the_mailbox_provider_is_that_of_the_recipients_domain(spark: SparkSession) -> None:
+    wanted = {
+        "a@GoogleMail.com": "gmail",
+        "a@hotmail.co.uk": "outlook",
+        "a@msn.com": "outlook",
+        "a@ymail.com": "yahoo",
+        "a@aol.com": "aol",
+        "a@me.com": "icloud",
+        "a@gmx.net": "gmx",
+        "a@web.de": "web.de",
+        "a@pm.me": "proton",
+        "odd@gmail.com@Example.ORG": "example.org",
+        "a@mail.gmail.com.example": "mail.gmail.com.example",
+        "no address": None,
+        "a@": None,
+    }
+    events = [event("send", message_id=to, destination=[to]) for to in wanted]
+    nobody = event("open", message_id="of two", **TO_BOTH)
+    of_sailthru = event("send", provider="sailthru", message_id="1", destination=None, profile_id="a@gmail.com")
+    found = to_journeys(lifecycle(spark, [*events, nobody, of_sailthru])).collect()
+    assert {row.message_id: row.mailbox_provider for row in found} == {**wanted, "of two": None, "1": None}
+
+
+def test_no_domain_is_of_two_mailbox_providers() -> None:
+    domains = [domain for own in MAILBOX_PROVIDERS.values() for domain in own]
+    assert sorted(domains) == sorted({domain.lower() for domain in domains})
 
 
 def test_times_are_seconds_from_the_send(spark: SparkSession) -> None:

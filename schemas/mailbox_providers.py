@@ -1,0 +1,40 @@
+"""Who keeps the mailboxes of a domain: the large providers, each with the domains it gives addresses in."""
+
+MAILBOX_PROVIDERS = {
+    "gmail": ("gmail.com", "googlemail.com"),
+    "outlook": (
+        *("outlook.com", "outlook.at", "outlook.be", "outlook.cl", "outlook.co.id", "outlook.com.ar", "outlook.com.au"),
+        *("outlook.com.br", "outlook.cz", "outlook.de", "outlook.dk", "outlook.es", "outlook.fr", "outlook.ie"),
+        *("outlook.in", "outlook.it", "outlook.jp", "outlook.kr", "outlook.my", "outlook.ph", "outlook.pt"),
+        *("outlook.sa", "outlook.sg"),
+        *("hotmail.com", "hotmail.be", "hotmail.ca", "hotmail.ch", "hotmail.cl", "hotmail.co.il", "hotmail.co.jp"),
+        *("hotmail.co.nz", "hotmail.co.th", "hotmail.co.uk", "hotmail.com.ar", "hotmail.com.au", "hotmail.com.br"),
+        *("hotmail.com.tr", "hotmail.de", "hotmail.dk", "hotmail.es", "hotmail.fi", "hotmail.fr", "hotmail.gr"),
+        *("hotmail.it", "hotmail.nl", "hotmail.no", "hotmail.se"),
+        *("live.com", "live.at", "live.be", "live.ca", "live.cl", "live.cn", "live.co.uk", "live.co.za", "live.com.ar"),
+        *("live.com.au", "live.com.mx", "live.com.pt", "live.de", "live.dk", "live.fi", "live.fr", "live.ie"),
+        *("live.in", "live.it", "live.jp", "live.nl", "live.no", "live.ru", "live.se"),
+        *("msn.com", "windowslive.com", "passport.com"),
+    ),
+    "yahoo": (
+        *("yahoo.com", "yahoo.at", "yahoo.be", "yahoo.ca", "yahoo.co.id", "yahoo.co.in", "yahoo.co.jp", "yahoo.co.nz"),
+        *("yahoo.co.th", "yahoo.co.uk", "yahoo.co.za", "yahoo.com.ar", "yahoo.com.au", "yahoo.com.br", "yahoo.com.hk"),
+        *("yahoo.com.mx", "yahoo.com.my", "yahoo.com.ph", "yahoo.com.sg", "yahoo.com.tr", "yahoo.com.tw"),
+        *("yahoo.com.vn", "yahoo.de", "yahoo.dk", "yahoo.es", "yahoo.fr", "yahoo.gr", "yahoo.ie", "yahoo.in"),
+        *("yahoo.it", "yahoo.nl", "yahoo.no", "yahoo.pl", "yahoo.pt", "yahoo.ro", "yahoo.se"),
+        *("ymail.com", "rocketmail.com", "myyahoo.com"),
+    ),
+    "aol": ("aol.com", "aol.co.uk", "aol.de", "aol.fr", "aim.com"),
+    "icloud": ("icloud.com", "me.com", "mac.com"),
+    "gmx": ("gmx.de", "gmx.net", "gmx.at", "gmx.ch", "gmx.com", "gmx.co.uk", "gmx.us", "gmx.es", "gmx.fr"),
+    "web.de": ("web.de",),
+    "proton": ("proton.me", "protonmail.com", "protonmail.ch", "pm.me"),
+    "t-online": ("t-online.de", "magenta.de"),
+    "comcast": ("comcast.net", "xfinity.com"),
+    "orange": ("orange.fr", "wanadoo.fr"),
+    "mail.ru": ("mail.ru", "inbox.ru", "list.ru", "bk.ru", "internet.ru"),
+    "yandex": ("yandex.ru", "yandex.com", "ya.ru", "yandex.by", "yandex.kz"),
+    "qq": ("qq.com", "foxmail.com"),
+    "netease": ("163.com", "126.com", "yeah.net"),
+}
+"""By name of the provider its domains, in lower case. A company's own domain is in none."""
