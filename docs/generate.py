@@ -46,11 +46,11 @@ The role of a column says how far its value depends on which copy of a row was k
 METRICS_HEAD = """\
 The setting `metrics.profile` chooses whose metrics are columns of `region_summary` and of the view
 `region_summary_total`. A metric is three columns: `<metric>_numerator`, `<metric>_denominator`, `<metric>_rate`. The
-numerator counts those units of the denominator of which its condition is true as well, so no rate exceeds 1; a denominator
-of 0 gives NULL. All count on the day of the send. The source columns are those of `messages`.
+numerator counts those units of the denominator of which its condition is true as well, so no rate exceeds 1; a
+denominator of 0 gives NULL. All count on the day of the send. The source columns are those of `messages`.
 
-Delivery and bounces count recipients, for SES says of each what became of it; engagement counts messages, for SES does not
-say which of several recipients opened. A condition is true of a message if it is of one of its recipients.
+Delivery and bounces count recipients, for SES says of each what became of it; engagement counts messages, for SES does
+not say which of several recipients opened. A condition is true of a message if it is of one of its recipients.
 
 Profiles of your own are settings, in terms of the conditions at the end of this page:
 
@@ -77,8 +77,8 @@ and one line per problem. Secrets are not settings: Spark, boto3 and the driver 
 always do.
 
 `{FREE_SECTION}` takes further settings of Spark by Spark's own names: a mapping in YAML and in its
-environment variable, or `--set {FREE_SECTION}.<name>=<value>`. `{PROFILES_SECTION}` takes profiles under names of your own,
-in its environment variable as a mapping, too."""
+environment variable, or `--set {FREE_SECTION}.<name>=<value>`. `{PROFILES_SECTION}` takes profiles under names
+of your own, in its environment variable as a mapping, too."""
 
 
 def main() -> None:

@@ -65,6 +65,9 @@ def test_another_process_gets_the_same_settings_by_its_environment() -> None:
         "earliest_event_time=2001-02-03T04:05:06+01:00",
         "quarantine_limit.share=0.25",
         "spark.ui=true",
+        "metrics.profiles.ours.reach.numerator=opened",
+        "metrics.profiles.ours.reach.denominator=tried and delivered",
+        "metrics.profile=ours",
         "spark.conf.spark.executor.memory=2g",
         "spark.conf.spark.foo=a: '\\\\' # 😀",
     ]
@@ -89,6 +92,8 @@ def test_each_setting_is_described() -> None:
         settings_module.RequestsSettings,
         settings_module.RequestColumns,
         settings_module.ExportSettings,
+        settings_module.MetricSettings,
+        settings_module.MetricsSettings,
     )
     undescribed = {
         name for model in models for name, field in model.model_fields.items() if not field.description
@@ -437,3 +442,69 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(key: str, url: str) -
     assert "hunter2" not in line
     assert len(caught.value.problems) == 1
     assert "\n" not in line
+
+
+OURS = "metrics.profiles.ours"
+CONDITIONS = (
+    "sent, suppressed, tried, delivered, bounced, hard_bounced, soft_bounced, opened, clicked, complained, unsubscribed, "
+    "delayed"
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        pytest.param(
+            ["metrics.profile=sess"],
+            "--set: `metrics`: there is no profile 'sess'; the nearest is `ses`.",
+            id="unknown-profile",
+        ),
+        pytest.param(
+            [f"{OURS}.reach.numerator=openend", f"{OURS}.reach.denominator=sent"],
+            f"--set: `{OURS}.reach.numerator` is 'openend'; it should be one of {CONDITIONS}, or several joined by ` and `; "
+            "the nearest is `opened`.",
+            id="unknown-condition",
+        ),
+        pytest.param(
+            [f"{OURS}.reach.numerator=opened"], f"--set: `{OURS}.reach`: it needs denominator, too.", id="one-half"
+        ),
+        pytest.param(
+            [f"{OURS}.reach.numerator=opened", f"{OURS}.reach.denominator=sent", f"{OURS}.reach.unit=recipient"],
+            f"--set: `{OURS}.reach`: `opened` cannot be counted per recipient; one of sent, suppressed, tried, delivered, "
+            "bounced, hard_bounced, soft_bounced can.",
+            id="not-known-of-recipients",
+        ),
+        pytest.param(
+            [f"{OURS}.x.numerator=bounced", f"{OURS}.x.denominator=delivered", f"{OURS}.x.unit=recipient"],
+            f"--set: `{OURS}.x`: recipients bounced are no part of those delivered, but of those tried, sent.",
+            id="no-part-of-it",
+        ),
+        pytest.param(
+            [f"{OURS}.Reach.numerator=opened", f"{OURS}.Reach.denominator=sent"],
+            f"--set: `{OURS}.Reach`: profiles and metrics are named by up to 40 of a-z, 0-9 and _, the first a letter.",
+            id="name-that-is-no-column",
+        ),
+        pytest.param(
+            [f"{OURS}.reach.numertor=opened"],
+            f"--set: `{OURS}.reach.numertor` is no known setting; the nearest is `{OURS}.reach.numerator`.",
+            id="unknown-key",
+        ),
+        pytest.param(
+            ["metrics.profiles.ses.reach.numerator=opened", "metrics.profiles.ses.reach.denominator=sent"],
+            "--set: `metrics`: the profile ses is built in; give yours another name.",
+            id="name-of-a-built-in-one",
+        ),
+    ],
+)
+def test_a_profile_that_cannot_be_counted_is_refused_with_one_line(overrides: list[str], line: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(overrides=overrides, environ={})
+    assert str(caught.value) == line
+
+
+def test_a_profile_of_ones_own_may_stand_in_parts(write_config: WriteConfig) -> None:
+    config = write_config("metrics: {profile: ours, profiles: {ours: {reach: {numerator: opened, denominator: sent}}}}")
+    variable = {"EMAIL_EVENTS_METRICS__PROFILES": "{ours: {spam: {numerator: complained, denominator: delivered}}}"}
+    settings = load_settings(config, [f"{OURS}.reach.denominator=delivered"], environ=variable)
+    found = {metric.name: (metric.numerator, metric.denominator) for metric in settings.metrics.chosen}
+    assert found == {"reach": ("opened", "delivered"), "spam": ("complained", "delivered")}

@@ -1,6 +1,7 @@
 """The summaries against the truth of made-up events, and against DuckDB, which computes them from `events` its way."""
 
 import json
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,7 +23,8 @@ from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
-from schemas.region_summary import REGION_SUMMARY
+from schemas.quality import QUALITY
+from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.views import VIEWS
 from tests.conftest import settings_for
 from tests.jobs.conftest import Built
@@ -39,7 +41,7 @@ from tests.summaries import (
     duckdb_regions,
     rates_hold,
 )
-from tests.tables import same_bag
+from tests.tables import rows_of, same_bag
 
 STATES = ("sent", "suppressed", "delivered", "bounced", "opened", "clicked", "complained", "unsubscribed")
 FLAGS = tuple(f"is_{state}" for state in STATES)
@@ -135,6 +137,36 @@ def test_no_rate_is_above_1(built: Built, spark: SparkSession) -> None:
     assert any(j["is_suppressed"] for j in journeys)
     assert any(j["is_bounced"] and j["delivered"] for j in journeys)
     assert any(j["complained"] and not j["is_complained"] for j in journeys)
+
+
+def test_another_profile_has_its_own_metrics_in_table_and_total(
+    built: Built, spark: SparkSession, tmp_path: Path
+) -> None:
+    shutil.copytree(built.warehouse, tmp_path / "warehouse")
+    ours = "metrics.profiles.ours"
+    settings = settings_for(
+        tmp_path,
+        *(f"{ours}.reach.numerator=opened", f"{ours}.reach.denominator=sent", "metrics.profile=ours"),
+        source=Path(built.settings.input),
+    )
+    with pytest.raises(ConfigurationError, match="with other metrics than metrics.profile says"):
+        build(settings, only=["quality"], spark=spark)
+    build(settings, only=["region_summary", "quality"], spark=spark)
+    stored = rows_of(tmp_path / "warehouse", region_summary(settings.metrics.chosen))
+    assert [name for name in stored[0] if name.endswith("_rate")] == ["reach_rate"]
+    tables.register(spark, tmp_path / "warehouse", settings.metrics.chosen)
+    total = {row.region: row for row in spark.table("region_summary_total").collect()}
+    sent = [message for message in built.truth.messages.values() if message["recipients_sent"]]
+    opened = sum(message["is_opened"] for message in sent)
+    assert (total["all"].reach_numerator, total["all"].reach_denominator) == (opened, len(sent))
+    assert total["all"].reach_rate == opened / len(sent)
+    parts = {name: sum(row[name] for row in stored) for name in ("reach_numerator", "reach_denominator")}
+    regions = [row for region, row in total.items() if region != "all"]
+    assert parts == {name: sum(row[name] for row in regions) for name in parts}
+    assert opened <= parts["reach_numerator"] <= parts["reach_denominator"]
+    checked = [row for row in rows_of(tmp_path / "warehouse", QUALITY) if row["column_names"] == "reach_rate"]
+    assert [(row["passed"], row["rows_checked"]) for row in checked] == [(True, len(stored))]
+    tables.register(spark, built.warehouse)
 
 
 def test_the_total_counts_each_message_once(built: Built, spark: SparkSession) -> None:
