@@ -446,8 +446,8 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(key: str, url: str) -
 
 OURS = "metrics.profiles.ours"
 CONDITIONS = (
-    "sent, suppressed, tried, delivered, bounced, hard_bounced, soft_bounced, opened, clicked, complained, unsubscribed, "
-    "delayed"
+    "sent, suppressed, tried, delivered, bounced, hard_bounced, soft_bounced, opened, clicked, complained, "
+    "unsubscribed, delayed"
 )
 
 
@@ -461,8 +461,8 @@ CONDITIONS = (
         ),
         pytest.param(
             [f"{OURS}.reach.numerator=openend", f"{OURS}.reach.denominator=sent"],
-            f"--set: `{OURS}.reach.numerator` is 'openend'; it should be one of {CONDITIONS}, or several joined by ` and `; "
-            "the nearest is `opened`.",
+            f"--set: `{OURS}.reach.numerator` is 'openend'; it should be one of {CONDITIONS}, or several joined by "
+            "` and `; the nearest is `opened`.",
             id="unknown-condition",
         ),
         pytest.param(
@@ -470,8 +470,8 @@ CONDITIONS = (
         ),
         pytest.param(
             [f"{OURS}.reach.numerator=opened", f"{OURS}.reach.denominator=sent", f"{OURS}.reach.unit=recipient"],
-            f"--set: `{OURS}.reach`: `opened` cannot be counted per recipient; one of sent, suppressed, tried, delivered, "
-            "bounced, hard_bounced, soft_bounced can.",
+            f"--set: `{OURS}.reach`: `opened` cannot be counted per recipient; one of sent, suppressed, tried, "
+            "delivered, bounced, hard_bounced, soft_bounced can.",
             id="not-known-of-recipients",
         ),
         pytest.param(
