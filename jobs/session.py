@@ -1,5 +1,6 @@
 """The Spark session of every job, with the jars it needs at pinned versions, each fetched once."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -66,25 +67,30 @@ def fetch_jars(folder: Path, jars: Jars) -> list[Path]:
     home = folder / jars.package.replace(":", "_")
     done = home / "complete"
     if not done.exists():
-        print(f"Fetching the jars of {jars.name}, once …", file=sys.stderr, flush=True)
         home.mkdir(parents=True, exist_ok=True)
-        program = (
-            "from pyspark.sql import SparkSession as S\n"
-            "S.builder.master('local[1]').config('spark.ui.enabled', 'false')"
-            f".config('spark.jars.packages', {jars.package!r})"
-            f".config('spark.jars.excludes', {','.join(jars.excluded)!r})"
-            f".config('spark.jars.ivy', {str(home)!r}).getOrCreate().stop()\n"
-        )
-        run = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, errors="replace", check=False
-        )
-        if run.returncode or not list(home.glob("jars/*.jar")):
-            tail = "\n".join((run.stdout + run.stderr).strip().splitlines()[-15:])
-            raise JarsNotFetchedError(
-                f"{tail}\nThe jars of {jars.name} ({jars.package}) could not be fetched; the next start tries again."
-            )
-        done.touch()
+        with open(home / "fetching.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once spoil each other's downloads; a killed one lets go
+            if not done.exists():
+                _fetch(home, jars)
+                done.touch()
     return sorted(home.glob("jars/*.jar"))
+
+
+def _fetch(home: Path, jars: Jars) -> None:
+    print(f"Fetching the jars of {jars.name}, once …", file=sys.stderr, flush=True)
+    program = (
+        "from pyspark.sql import SparkSession as S\n"
+        "S.builder.master('local[1]').config('spark.ui.enabled', 'false')"
+        f".config('spark.jars.packages', {jars.package!r})"
+        f".config('spark.jars.excludes', {','.join(jars.excluded)!r})"
+        f".config('spark.jars.ivy', {str(home)!r}).getOrCreate().stop()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, errors="replace", check=False)
+    if run.returncode or not list(home.glob("jars/*.jar")):
+        tail = "\n".join((run.stdout + run.stderr).strip().splitlines()[-15:])
+        raise JarsNotFetchedError(
+            f"{tail}\nThe jars of {jars.name} ({jars.package}) could not be fetched; the next start tries again."
+        )
 
 
 def build_session(settings: Settings, app_name: str, *further: Jars) -> SparkSession:
