@@ -37,6 +37,7 @@ from schemas.messages import MESSAGES
 from schemas.quality import QUALITY
 from schemas.region_summary import REGION_SUMMARY
 from schemas.requests import REQUESTS
+from schemas.restatement import RESTATEMENT
 from schemas.sailthru import SAILTHRU_MESSAGES
 from transforms.freshness import to_freshness
 from transforms.journeys import to_journeys
@@ -44,6 +45,7 @@ from transforms.lifecycle import to_lifecycle
 from transforms.messages import to_messages
 from transforms.quality import to_quality
 from transforms.region_summary import to_region_summary
+from transforms.restatement import to_restatement
 
 
 class Sources:
@@ -75,12 +77,6 @@ class Sources:
         """The rows of `requests`."""
         return read_requests(self._spark, self.settings, tells=True)
 
-    @property
-    def sailthru_messages(self) -> DataFrame | None:
-        """The rows of `sailthru_messages`; None if nothing of Sailthru was ever loaded."""
-        is_there = tables.is_there(self._warehouse, SAILTHRU_MESSAGES)
-        return self.stored(SAILTHRU_MESSAGES) if is_there else None
-
     def refuse_other_profile(self) -> None:
         """Raise ConfigurationError if `region_summary` has the metrics of another profile than the settings say."""
         tables.refuse_other_profile(self._spark, self._warehouse, self.settings.metrics.chosen)
@@ -102,6 +98,10 @@ class Sources:
     def stored(self, contract: TableContract) -> DataFrame:
         """A stored table, in the one version that this run reads."""
         return tables.read(self._spark, self._warehouse, contract, self.version_of(contract))
+
+    def if_there(self, contract: TableContract) -> DataFrame | None:
+        """A stored table, in the one version that this run reads; None if it was never made."""
+        return self.stored(contract) if tables.is_there(self._warehouse, contract) else None
 
     @cached_property
     def drift(self) -> DataFrame:
@@ -139,6 +139,10 @@ def _regions(sources: Sources) -> DataFrame:
     return to_region_summary(sources.requests, sources.of(MESSAGES), sources.settings.metrics.chosen)
 
 
+def _restatement(sources: Sources) -> DataFrame:
+    return to_restatement(sources.of(MESSAGES), sources.if_there(RESTATEMENT), sources.as_of)
+
+
 def _quality(sources: Sources) -> DataFrame:
     after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
     metrics = sources.settings.metrics.chosen
@@ -150,9 +154,10 @@ def _quality(sources: Sources) -> DataFrame:
 SUMMARIES = {
     summary.contract.name: summary
     for summary in (
-        Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle, sources.sailthru_messages)),
+        Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle, sources.if_there(SAILTHRU_MESSAGES))),
         Summary(MESSAGES, lambda sources: to_messages(sources.lifecycle, sources.of(JOURNEYS))),
         Summary(REGION_SUMMARY, _regions),
+        Summary(RESTATEMENT, _restatement),
         Summary(DRIFT, lambda sources: sources.drift),
         Summary(FRESHNESS, _freshness),
         Summary(QUALITY, _quality),

@@ -12,6 +12,7 @@ from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
 from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.requests import REQUESTS
+from schemas.restatement import RESTATEMENT
 from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
 
 TABLES: tuple[TableContract, ...] = (
@@ -26,6 +27,7 @@ TABLES: tuple[TableContract, ...] = (
     JOURNEYS,
     REGION_SUMMARY,
     DRIFT,
+    RESTATEMENT,
     FRESHNESS,
     QUALITY,
 )

@@ -19,7 +19,7 @@ from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
 
 STATE_TABLES = (SAILTHRU_MESSAGES, BLASTS, PROFILES)
 LAGS = ("as_of", "event_lag_seconds", "modified_lag_seconds", "load_lag_seconds")
-LOAD_COLUMNS = ("etl_time", "batch_id", "replayed_at", *LAGS)
+LOAD_COLUMNS = ("etl_time", "batch_id", "replayed_at", "first_published_at", *LAGS)
 
 
 def rows_of(warehouse: Path, contract: TableContract, columns: Iterable[str] | None = None) -> list[dict[str, Any]]:
