@@ -125,6 +125,22 @@ def test_duckdb_computes_the_same(built: Built, duck: duckdb.DuckDBPyConnection)
     same_bag(picked(built.rows("region_summary"), regions), picked(asked(duck, duckdb_regions()), regions))
 
 
+def test_days_are_published_as_duckdb_counts_them(built: Built, duck: duckdb.DuckDBPyConnection) -> None:
+    wanted = asked(
+        duck,
+        """select provider, send_date, count(*) as messages, sum(recipients_sent)::bigint as recipients_sent,
+                  sum(recipients_delivered)::bigint as recipients_delivered,
+                  sum(recipients_bounced)::bigint as recipients_bounced, count_if(is_opened) as messages_opened,
+                  count_if(is_clicked) as messages_clicked, count_if(is_complained) as messages_complained,
+                  count_if(is_unsubscribed) as messages_unsubscribed
+           from duck_messages group by all""",
+    )
+    names = tuple(wanted[0])
+    found = built.rows("restatement")
+    same_bag(picked(found, names), picked(wanted, names))
+    assert all(row[f"first_{name}"] == row[name] for row in found for name in names[2:])
+
+
 def test_no_rate_is_above_1(built: Built, spark: SparkSession) -> None:
     """On lost deliveries, blocked images, several recipients, suppressed sends, late bounces, not-spam complaints."""
     tables.register(spark, built.warehouse)
