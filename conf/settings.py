@@ -35,7 +35,16 @@ from conf.errors import ConfigurationError
 CONF_FOLDER = Path(__file__).parent
 ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
 FREE_SECTION = "spark.conf"  # the only section whose keys are not ours
-SECTIONS = ("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", FREE_SECTION)
+SECTIONS = (
+    "spark",
+    "sailthru",
+    "quarantine_limit",
+    "requests",
+    "requests.columns",
+    "export",
+    "campaigns",
+    FREE_SECTION,
+)
 
 
 def _with_date_and_time(value: object) -> object:
@@ -213,6 +222,22 @@ class ExportSettings(Section):
     jdbc_schema: Text = Field(default="public", description="Schema of the tables in the database; it must be there.")
 
 
+class CampaignSettings(Section):
+    """What the summaries of campaigns and recipients go by."""
+
+    many: int = Field(
+        default=100,
+        ge=0,
+        description="More campaigns or clicks of one recipient than this are many (table recipient_totals).",
+    )
+    response_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_525,
+        description="Days of sends, the newest day of sends the last, that the recent answers to invitations look at.",
+    )
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -283,6 +308,7 @@ class Settings(Section):
     quarantine_limit: QuarantineLimit = QuarantineLimit()
     requests: RequestsSettings = RequestsSettings()
     export: ExportSettings = ExportSettings()
+    campaigns: CampaignSettings = CampaignSettings()
 
     @property
     def checkpoints_uri(self) -> str:
