@@ -117,7 +117,7 @@ class Sources:
     def of(self, contract: TableContract) -> DataFrame:
         """Another summary's rows: read if this run has written it, else computed."""
         if contract.name not in self._made:
-            self._made[contract.name] = SUMMARIES[contract.name].rows(self)
+            self._made[contract.name] = tables.shaped_as(SUMMARIES[contract.name].rows(self), contract)
         return self._made[contract.name]
 
     def use_written(self, contract: TableContract) -> None:

@@ -6,10 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from pyspark.sql.types import DoubleType
 
+from schemas.campaigns import CAMPAIGNS, CampaignKind
 from schemas.catalog import TABLES
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES, FileStatus
+from schemas.invitations import INVITATIONS
 from schemas.journeys import JOURNEYS, STATES
 from schemas.quality import QUALITY, CheckKind, Severity
 from schemas.quarantine import QUARANTINE, STILL, Reason, ReplayOutcome
@@ -63,7 +65,12 @@ def quality_checks(providers: Collection[str], earliest: datetime, after_load: t
         (SAILTHRU_MESSAGES, ("send_time", "open_time", "click_time", "optout_time")),
         (PROFILES, PROFILE_TIMES),
     )
-    rates = [f.name for f in REGION_SUMMARY.schema.fields if f.name.endswith("_rate") and f.dataType == DoubleType()]
+    rates = [
+        (table, f.name)
+        for table in (REGION_SUMMARY, CAMPAIGNS, INVITATIONS)
+        for f in table.schema.fields
+        if f.name.endswith("_rate") and f.dataType == DoubleType()
+    ]
     return (
         *[check for table in TABLES if table is not QUALITY for check in of_contract(table)],
         _accepted(EVENTS, "event_class", known_classes, Severity.WARNING),
@@ -75,7 +82,8 @@ def quality_checks(providers: Collection[str], earliest: datetime, after_load: t
         _accepted(QUARANTINE, "replay_outcome", outcomes),
         _accepted(JOURNEYS, "last_state", STATES),
         *[_range(table, name, loaded) for table, names in times for name in names],
-        *[_range(REGION_SUMMARY, name, "between 0 and 1") for name in rates],
+        _accepted(CAMPAIGNS, "campaign_kind", list(CampaignKind)),
+        *[_range(table, name, "between 0 and 1") for table, name in rates],
         _names(SAILTHRU_MESSAGES, ("client_id", "blast_id"), BLASTS, ("client_id", "id")),
         _names(SAILTHRU_MESSAGES, ("client_id", "profile_id"), PROFILES, ("client_id", "id")),
         _names(REQUESTS, ("message_id",), EVENTS, ("message_id",)),

@@ -1,6 +1,5 @@
 """Campaigns, recipients and answers to invitations against DuckDB, which computes them from `events` its way."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from jobs.generator import generate_ses
 from jobs.stream_events import load
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGNS, CampaignKind
-from schemas.invitations import ANSWERS, INVITATIONS, RECENT
+from schemas.invitations import ANSWERS, RECENT
 from schemas.recipient_totals import RECIPIENT_TOTALS
 from tests.conftest import settings_for
 from tests.jobs.conftest import Built
@@ -59,7 +58,8 @@ sums as (
     from about group by all)
 select s.*, coalesce(recipients, 0) as recipients, coalesce(recipients_opened, 0) as recipients_opened,
        coalesce(recipients_clicked, 0) as recipients_clicked,
-       (select name from blasts b where s.campaign_kind = 'blast' and b.client_id = s.account and b.id = s.campaign) as name
+       (select name from blasts b
+        where s.campaign_kind = 'blast' and b.client_id = s.account and b.id = s.campaign) as name
 from sums s left join people p using ({CAMPAIGN})
 """
 DUCKDB_CAMPAIGN_REGIONS = f"""
@@ -127,13 +127,13 @@ def answers(prefix: str, condition: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def numbers(built: Built, duck: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+def numbers(built: Built, duck: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     """DuckDB with what it knows of messages and their recipients, each with its campaign."""
     for name in ("sailthru_messages", "blasts"):
         duck.register(name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table())
     for statement in (ABOUT, NAMED):
         duck.execute(statement)
-    yield duck
+    return duck
 
 
 def test_duckdb_counts_the_same_campaigns(built: Built, numbers: duckdb.DuckDBPyConnection) -> None:
