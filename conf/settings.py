@@ -38,7 +38,7 @@ ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
 FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
 SECTIONS = (
-    *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics"),
+    *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
     *(FREE_SECTION, PROFILES_SECTION),
 )
 
@@ -285,6 +285,22 @@ class MetricsSettings(Section):
         return tuple(metric.named(name) for name, metric in self.profiles[self.profile].items())
 
 
+class CampaignSettings(Section):
+    """What the summaries of campaigns and recipients go by."""
+
+    many: int = Field(
+        default=100,
+        ge=0,
+        description="More campaigns or clicks of one recipient than this are many (table recipient_totals).",
+    )
+    response_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_525,
+        description="Days of sends, the newest day of sends the last, that the recent answers to invitations look at.",
+    )
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -356,6 +372,7 @@ class Settings(Section):
     requests: RequestsSettings = RequestsSettings()
     export: ExportSettings = ExportSettings()
     metrics: MetricsSettings = MetricsSettings()
+    campaigns: CampaignSettings = CampaignSettings()
 
     @property
     def checkpoints_uri(self) -> str:

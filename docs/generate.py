@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, ByteSize
 from pydantic.fields import FieldInfo
 
 from conf.settings import FREE_SECTION, PROFILES_SECTION, MetricSettings, Section, Settings, environment_variable
+from schemas.campaigns import CAMPAIGNS, CampaignKind
 from schemas.catalog import TABLES
 from schemas.contract import Role, TableContract
 from schemas.files import FileStatus
@@ -34,6 +35,7 @@ VALUES: Mapping[tuple[str, str], type[StrEnum]] = {
     ("files", "status"): FileStatus,
     ("quality", "check_kind"): CheckKind,
     ("quality", "severity"): Severity,
+    (CAMPAIGNS.name, "campaign_kind"): CampaignKind,
 }
 """Of a table's column the values it may have, where each is explained."""
 

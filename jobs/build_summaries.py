@@ -25,6 +25,8 @@ from jobs.providers import PROVIDERS
 from jobs.requests import read_requests
 from jobs.session import build_session
 from jobs.storage import local_path
+from schemas.campaign_regions import CAMPAIGN_REGIONS
+from schemas.campaigns import CAMPAIGNS
 from schemas.catalog import TABLES, tables_with
 from schemas.checks import quality_checks
 from schemas.contract import TableContract
@@ -32,18 +34,24 @@ from schemas.drift import DRIFT
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.freshness import FRESHNESS
+from schemas.invitations import INVITATIONS
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
 from schemas.quality import QUALITY
+from schemas.recipient_totals import RECIPIENT_TOTALS
 from schemas.region_summary import REGION_SUMMARY
 from schemas.requests import REQUESTS
 from schemas.restatement import RESTATEMENT
-from schemas.sailthru import SAILTHRU_MESSAGES
+from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
+from transforms.campaign_regions import to_campaign_regions
+from transforms.campaigns import message_revenues, to_campaigns
 from transforms.freshness import to_freshness
+from transforms.invitations import to_invitations
 from transforms.journeys import to_journeys
 from transforms.lifecycle import to_lifecycle
 from transforms.messages import to_messages
 from transforms.quality import to_quality
+from transforms.recipient_totals import to_recipient_totals
 from transforms.region_summary import to_region_summary
 from transforms.restatement import to_restatement
 
@@ -99,9 +107,11 @@ class Sources:
         """A stored table, in the one version that this run reads."""
         return tables.read(self._spark, self._warehouse, contract, self.version_of(contract))
 
-    def if_there(self, contract: TableContract) -> DataFrame | None:
-        """A stored table, in the one version that this run reads; None if it was never made."""
-        return self.stored(contract) if tables.is_there(self._warehouse, contract) else None
+    def state(self, contract: TableContract) -> DataFrame:
+        """A stored table, in the one version that this run reads; without rows if it was never made."""
+        if tables.is_there(self._warehouse, contract):
+            return self.stored(contract)
+        return self._spark.createDataFrame([], contract.stored_schema)
 
     @cached_property
     def drift(self) -> DataFrame:
@@ -113,7 +123,7 @@ class Sources:
     def of(self, contract: TableContract) -> DataFrame:
         """Another summary's rows: read if this run has written it, else computed."""
         if contract.name not in self._made:
-            self._made[contract.name] = SUMMARIES[contract.name].rows(self)
+            self._made[contract.name] = tables.shaped_as(SUMMARIES[contract.name].rows(self), contract)
         return self._made[contract.name]
 
     def use_written(self, contract: TableContract) -> None:
@@ -130,6 +140,25 @@ class Summary:
     rows: Callable[[Sources], DataFrame]
 
 
+def _campaigns(sources: Sources) -> DataFrame:
+    revenues, blasts = message_revenues(sources.state(SAILTHRU_MESSAGES)), sources.state(BLASTS)
+    return to_campaigns(sources.of(MESSAGES), sources.of(JOURNEYS), revenues, blasts, sources.settings.metrics.chosen)
+
+
+def _recipient_totals(sources: Sources) -> DataFrame:
+    revenues, many = message_revenues(sources.state(SAILTHRU_MESSAGES)), sources.settings.campaigns.many
+    return to_recipient_totals(sources.of(JOURNEYS), sources.of(MESSAGES), revenues, many)
+
+
+def _invitations(sources: Sources) -> DataFrame:
+    response_days = sources.settings.campaigns.response_days
+    return to_invitations(sources.of(JOURNEYS), sources.of(MESSAGES), response_days)
+
+
+def _campaign_regions(sources: Sources) -> DataFrame:
+    return to_campaign_regions(sources.requests, sources.of(MESSAGES), sources.of(JOURNEYS))
+
+
 def _freshness(sources: Sources) -> DataFrame:
     client_id = sources.settings.sailthru.client_id
     return to_freshness(sources.stored(FILES), sources.stored(EVENTS), client_id, sources.as_of)
@@ -140,7 +169,7 @@ def _regions(sources: Sources) -> DataFrame:
 
 
 def _restatement(sources: Sources) -> DataFrame:
-    return to_restatement(sources.of(MESSAGES), sources.if_there(RESTATEMENT), sources.as_of)
+    return to_restatement(sources.of(MESSAGES), sources.state(RESTATEMENT), sources.as_of)
 
 
 def _quality(sources: Sources) -> DataFrame:
@@ -154,10 +183,14 @@ def _quality(sources: Sources) -> DataFrame:
 SUMMARIES = {
     summary.contract.name: summary
     for summary in (
-        Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle, sources.if_there(SAILTHRU_MESSAGES))),
+        Summary(JOURNEYS, lambda sources: to_journeys(sources.lifecycle, sources.state(SAILTHRU_MESSAGES))),
         Summary(MESSAGES, lambda sources: to_messages(sources.lifecycle, sources.of(JOURNEYS))),
         Summary(REGION_SUMMARY, _regions),
         Summary(RESTATEMENT, _restatement),
+        Summary(CAMPAIGNS, _campaigns),
+        Summary(CAMPAIGN_REGIONS, _campaign_regions),
+        Summary(RECIPIENT_TOTALS, _recipient_totals),
+        Summary(INVITATIONS, _invitations),
         Summary(DRIFT, lambda sources: sources.drift),
         Summary(FRESHNESS, _freshness),
         Summary(QUALITY, _quality),
@@ -211,7 +244,7 @@ def build(
             target.check(session)
         sources = Sources(session, settings, full=full)
         version = sources.version_of(EVENTS)
-        if REGION_SUMMARY.name in only:
+        if not {REGION_SUMMARY.name, CAMPAIGN_REGIONS.name}.isdisjoint(only):
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
         contracts = {table.name: table for table in tables_with(settings.metrics.chosen)}
         for name, summary in SUMMARIES.items():

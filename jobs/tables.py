@@ -17,6 +17,7 @@ from pyspark.sql.types import StructType
 
 from conf.errors import ConfigurationError, PipelineError
 from jobs.locks import writing
+from schemas.campaigns import campaigns
 from schemas.catalog import TABLES
 from schemas.contract import TableContract, missing_columns
 from schemas.metrics import DEFAULT_PROFILE, Profile
@@ -169,13 +170,13 @@ def note_of(spark: SparkSession, warehouse: Path, contract: TableContract) -> st
 
 
 def refuse_other_profile(spark: SparkSession, warehouse: Path, profile: Profile) -> None:
-    """Raise ConfigurationError if `region_summary` is there and lacks metrics of the profile."""
-    contract = region_summary(profile)
-    if is_there(warehouse, contract) and missing_columns(contract, read(spark, warehouse, contract).columns):
-        raise ConfigurationError(
-            f"Table `{contract.name}` in {warehouse} was made with other metrics than metrics.profile says: run "
-            "build_summaries with the profile to be used, or name the one it was made with."
-        )
+    """Raise ConfigurationError if a table that carries metrics is there and lacks some of the profile's."""
+    for contract in (region_summary(profile), campaigns(profile)):
+        if is_there(warehouse, contract) and missing_columns(contract, read(spark, warehouse, contract).columns):
+            raise ConfigurationError(
+                f"Table `{contract.name}` in {warehouse} was made with other metrics than metrics.profile says: run "
+                "build_summaries with the profile to be used, or name the one it was made with."
+            )
 
 
 def register(spark: SparkSession, warehouse: Path, profile: Profile = DEFAULT_PROFILE) -> None:

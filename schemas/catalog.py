@@ -1,15 +1,19 @@
 """All tables, in the order of reading."""
 
+from schemas.campaign_regions import CAMPAIGN_REGIONS
+from schemas.campaigns import CAMPAIGNS, campaigns
 from schemas.contract import TableContract
 from schemas.drift import DRIFT
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.freshness import FRESHNESS
+from schemas.invitations import INVITATIONS
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
 from schemas.metrics import Profile
 from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
+from schemas.recipient_totals import RECIPIENT_TOTALS
 from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.requests import REQUESTS
 from schemas.restatement import RESTATEMENT
@@ -26,6 +30,10 @@ TABLES: tuple[TableContract, ...] = (
     MESSAGES,
     JOURNEYS,
     REGION_SUMMARY,
+    CAMPAIGNS,
+    CAMPAIGN_REGIONS,
+    RECIPIENT_TOTALS,
+    INVITATIONS,
     DRIFT,
     RESTATEMENT,
     FRESHNESS,
@@ -35,4 +43,5 @@ TABLES: tuple[TableContract, ...] = (
 
 def tables_with(profile: Profile) -> tuple[TableContract, ...]:
     """All tables, those that carry metrics with those of the profile."""
-    return tuple(region_summary(profile) if table is REGION_SUMMARY else table for table in TABLES)
+    of_profile = {REGION_SUMMARY.name: region_summary(profile), CAMPAIGNS.name: campaigns(profile)}
+    return tuple(of_profile.get(table.name, table) for table in TABLES)

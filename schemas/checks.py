@@ -4,10 +4,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from schemas.campaigns import CampaignKind, campaigns
 from schemas.catalog import tables_with
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES, FileStatus
+from schemas.invitations import INVITATIONS
 from schemas.journeys import JOURNEYS, STATES
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.quality import QUALITY, CheckKind, Severity
@@ -64,6 +66,14 @@ def quality_checks(
         (SAILTHRU_MESSAGES, ("send_time", "open_time", "click_time", "optout_time")),
         (PROFILES, PROFILE_TIMES),
     )
+    rates = [
+        *[
+            (table, f"{metric.name}_rate")
+            for table in (region_summary(profile), campaigns(profile))
+            for metric in profile
+        ],
+        *[(INVITATIONS, f.name) for f in INVITATIONS.schema.fields if f.name.endswith("_rate")],
+    ]
     return (
         *[check for table in tables_with(profile) if table is not QUALITY for check in of_contract(table)],
         _accepted(EVENTS, "event_class", known_classes, Severity.WARNING),
@@ -75,7 +85,8 @@ def quality_checks(
         _accepted(QUARANTINE, "replay_outcome", outcomes),
         _accepted(JOURNEYS, "last_state", STATES),
         *[_range(table, name, loaded) for table, names in times for name in names],
-        *[_range(region_summary(profile), f"{metric.name}_rate", "between 0 and 1") for metric in profile],
+        _accepted(campaigns(profile), "campaign_kind", list(CampaignKind)),
+        *[_range(table, name, "between 0 and 1") for table, name in rates],
         _names(SAILTHRU_MESSAGES, ("client_id", "blast_id"), BLASTS, ("client_id", "id")),
         _names(SAILTHRU_MESSAGES, ("client_id", "profile_id"), PROFILES, ("client_id", "id")),
         _names(REQUESTS, ("message_id",), EVENTS, ("message_id",)),

@@ -61,6 +61,11 @@ MESSAGES = TableContract(
         [
             *message_key(),
             *about_message(),
+            column(
+                "campaign",
+                StringType(),
+                comment="Blast's id or template's name (Sailthru), configuration set (SES); NULL if not stated.",
+            ),
             *count_columns("Events of class"),
             *first_columns(),
             _recipients(

@@ -53,8 +53,8 @@ def first_columns() -> list[StructField]:
     ]
 
 
-def message_key() -> list[StructField]:
-    """The key of a message in every per-message table."""
+def account_columns() -> list[StructField]:
+    """Provider and account, with which the key of every table about messages begins."""
     text = StringType()
     return [
         column("provider", text, nullable=False, role=Role.IDENTITY, comment="Who reported it: ses or sailthru."),
@@ -65,5 +65,10 @@ def message_key() -> list[StructField]:
             role=Role.IDENTITY,
             comment="Sailthru: the client id, part of the key. SES: empty, for its message ids are unique alone.",
         ),
-        column("message_id", text, nullable=False, role=Role.IDENTITY, comment="As in events."),
     ]
+
+
+def message_key() -> list[StructField]:
+    """The key of a message in every per-message table."""
+    message_id = column("message_id", StringType(), nullable=False, role=Role.IDENTITY, comment="As in events.")
+    return [*account_columns(), message_id]

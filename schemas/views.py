@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from schemas.invitations import ANSWERS, RECENT
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.stages import STAGES
 
@@ -63,6 +64,52 @@ VIEWS = (
         sql="select * from events",
     ),
     _total(DEFAULT_PROFILE),
+    View(
+        name="campaigns_per_region",
+        of=("campaign_regions",),
+        comment="Per region in how many campaigns its people got mail, with their messages and requests. Recipients do "
+        "not add up over campaigns: they stand in campaign_regions alone.",
+        sql=f"""
+            select region, cast(sum(case when campaign_kind <> 'unknown' then 1 else 0 end) as bigint) as campaigns,
+                   {_sum("requests")}, {_sum("messages")}
+            from campaign_regions group by region
+        """,
+    ),
+    View(
+        name="blast_totals",
+        of=("campaigns",),
+        comment="Sailthru's blasts all together, per account: sends, opens, clicks, and the distinct pairs of profile "
+        "and blast that were opened (or clicked) and clicked.",
+        sql=f"""
+            select account, count(*) as blasts, {_sum("messages")}, {_sum("sent")}, {_sum("opened")}, {_sum("clicked")},
+                   cast(sum(recipients_opened) as bigint) as profile_blasts_opened,
+                   cast(sum(recipients_clicked) as bigint) as profile_blasts_clicked
+            from campaigns where campaign_kind = 'blast' group by account
+        """,
+    ),
+    View(
+        name="recipients_with_many_campaigns",
+        of=("recipient_totals",),
+        comment="Recipients of more campaigns than the setting campaigns.many (Sailthru: profiles of many blasts).",
+        sql="select * from recipient_totals where has_many_campaigns",
+    ),
+    View(
+        name="recipients_with_many_clicks",
+        of=("recipient_totals",),
+        comment="Recipients with more clicks than the setting campaigns.many.",
+        sql="select * from recipient_totals where has_many_clicks",
+    ),
+    View(
+        name="recent_response",
+        of=("invitations",),
+        comment="Per provider and account the answers to the sends of the last days (setting campaigns.response_days), "
+        "over all campaigns; a recipient counts once in each campaign.",
+        sql=f"""
+            select provider, account, as_of_date, {", ".join(_sum(RECENT + name) for name in ANSWERS)},
+                   cast(sum(recent_responded) as double) / nullif(sum(recent_reached), 0) as recent_response_rate
+            from invitations group by provider, account, as_of_date
+        """,
+    ),
     View(
         name="opened_not_clicked",
         of=("journeys",),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+import duckdb
+
 from jobs.generator import RequestsTruth, SailthruTruth, Truth
 
 Key = tuple[str, str, str]
@@ -379,8 +381,8 @@ from entered group by all
 """
 
 
-def duckdb_regions() -> str:
-    """The statement that gives `region_summary`, from the temp tables and a table `requests`."""
+def duckdb_fractions() -> str:
+    """Numerator and denominator of each metric, as aggregates over `duck_messages`."""
     conditions = {
         "delivery": ("recipients_delivered", "recipients_sent - recipients_suppressed"),
         "bounce": ("recipients_bounced", "recipients_sent - recipients_suppressed"),
@@ -392,17 +394,21 @@ def duckdb_regions() -> str:
         "complaint": ("(is_delivered and is_complained)::int", "is_delivered::int"),
         "unsubscribe": ("(is_delivered and is_unsubscribed)::int", "is_delivered::int"),
     }
-    columns = [
+    return ", ".join(
         f"coalesce(sum({sql}), 0)::bigint as {name}_{part}"
         for name, pair in conditions.items()
         for part, sql in zip(PARTS, pair, strict=True)
-    ]
+    )
+
+
+def duckdb_regions() -> str:
+    """The statement that gives `region_summary`, from the temp tables and a table `requests`."""
     waits = [
         f"quantile_cont(seconds_to_{name}, {share}) as seconds_to_{name}_{suffix}"
         for name in WAITS
         for suffix, share in WAIT_SHARES.items()
     ]
-    return DUCKDB_REGIONS.format(fractions=", ".join(columns), waits=", ".join(waits))
+    return DUCKDB_REGIONS.format(fractions=duckdb_fractions(), waits=", ".join(waits))
 
 
 def rates_hold(rows: Iterable[dict[str, Any]]) -> None:
@@ -412,3 +418,14 @@ def rates_hold(rows: Iterable[dict[str, Any]]) -> None:
             n, d, rate = (row[f"{name}_{part}"] for part in ("numerator", "denominator", "rate"))
             assert 0 <= n <= d, (name, row)
             assert rate == (n / d if d else None), (name, row)
+
+
+def picked(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """Some columns of rows; seconds to the microsecond."""
+    return [tuple(round(v, 6) if isinstance(v := row[n], float) else v for n in names) for row in rows]
+
+
+def asked(duck: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    """DuckDB's answer as rows."""
+    answer = duck.sql(sql)
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]

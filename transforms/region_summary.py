@@ -16,20 +16,11 @@ def to_region_summary(requests: DataFrame, messages: DataFrame, profile: Profile
     is of region unknown. Requests without events count as requests only. A request knows no provider or account: of
     several messages of its id it is counted with the first.
     """
-    asked = requests.groupBy("message_id", F.coalesce("region", F.lit(UNKNOWN)).alias("region")).agg(
-        F.count(F.lit(1)).alias("requests"), F.min("request_time").alias("request_time")
-    )
-    of_id = F.row_number().over(Window.partitionBy("message_id").orderBy("provider", "account"))
     is_counted, is_message = F.coalesce("of_id", F.lit(1)) == 1, F.col("provider").isNotNull()
     sent_at = F.coalesce("timestamp", "request_time")
-    counts = [F.coalesce(F.sum(s.count), F.lit(0)).alias(s.count) for s in STAGES]
-    rates = [
-        (F.expr(sql) if name.endswith("_rate") else F.coalesce(F.expr(sql), F.lit(0))).alias(name)
-        for metric in profile
-        for name, sql in metric.columns.items()
-    ]
     return (
-        asked.join(messages.withColumn("of_id", of_id), on="message_id", how="full_outer")
+        requests_by_region(requests)
+        .join(with_order_in_id(messages), on="message_id", how="full_outer")
         .withColumns(
             {
                 "region": F.coalesce("region", F.lit(UNKNOWN)),
@@ -41,11 +32,34 @@ def to_region_summary(requests: DataFrame, messages: DataFrame, profile: Profile
         .agg(
             F.coalesce(F.sum(F.when(is_counted, F.col("requests"))), F.lit(0)).alias("requests"),
             F.count_if(is_message).alias("messages"),
-            *counts,
-            *rates,
+            *sums_and_metrics(profile),
             *_waits(),
         )
     )
+
+
+def requests_by_region(requests: DataFrame) -> DataFrame:
+    """Per message id and region how many requests there are, and the time of the first."""
+    return requests.groupBy("message_id", F.coalesce("region", F.lit(UNKNOWN)).alias("region")).agg(
+        F.count(F.lit(1)).alias("requests"), F.min("request_time").alias("request_time")
+    )
+
+
+def with_order_in_id(messages: DataFrame) -> DataFrame:
+    """`messages` with `of_id`, their number among those with one message id: requests count with number 1."""
+    same_id = Window.partitionBy("message_id").orderBy("provider", "account")
+    return messages.withColumn("of_id", F.row_number().over(same_id))
+
+
+def sums_and_metrics(profile: Profile) -> list[Column]:
+    """The counts and the profile's metrics, as aggregates over rows of `messages`; counts are 0 of none."""
+    counts = [F.coalesce(F.sum(s.count), F.lit(0)).alias(s.count) for s in STAGES]
+    metrics = [
+        (F.expr(sql) if name.endswith("_rate") else F.coalesce(F.expr(sql), F.lit(0))).alias(name)
+        for metric in profile
+        for name, sql in metric.columns.items()
+    ]
+    return [*counts, *metrics]
 
 
 def _waits() -> list[Column]:

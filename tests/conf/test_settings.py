@@ -89,6 +89,7 @@ def test_each_setting_is_described() -> None:
         settings_module.SparkSettings,
         settings_module.SailthruSettings,
         settings_module.QuarantineLimit,
+        settings_module.CampaignSettings,
         settings_module.RequestsSettings,
         settings_module.RequestColumns,
         settings_module.ExportSettings,

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from conf.settings import Settings
@@ -15,7 +17,15 @@ from jobs.stream_events import load
 from schemas.catalog import TABLES
 from tests.conftest import settings_for
 from tests.postgresql import PASSWORD, USER, Server, running
-from tests.summaries import Expected, expected
+from tests.summaries import (
+    DUCKDB_BOUNCES,
+    DUCKDB_JOURNEYS,
+    DUCKDB_LIFECYCLE,
+    DUCKDB_MACROS,
+    DUCKDB_MESSAGES,
+    Expected,
+    expected,
+)
 from tests.tables import rows_of
 
 EVENT_COUNT = int(os.environ.get("SUMMARY_EVENTS", "3000"))
@@ -44,10 +54,27 @@ def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
         folder / "input", messages=EVENT_COUNT // 10, days=4, update_days=2, seed=11, clients=clients
     )
     requests = generate_requests(folder / "input", ses, sailthru, seed=11)
-    settings = settings_for(folder)
+    settings = settings_for(folder, "campaigns.many=2", "campaigns.response_days=2")
     load(settings, spark=spark)
     build(settings, spark=spark)
     return Built(settings, ses, sailthru, requests)
+
+
+@pytest.fixture(scope="module")
+def duck(built: Built) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB over the same `events`, with its own journeys and messages computed."""
+    connection = duckdb.connect()
+    connection.execute("set timezone = 'UTC'")
+    for name in ("events", "sailthru_messages"):
+        connection.register(name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table())
+    requests = [(r.message_id, r.region, r.request_time, r.recipient) for r in built.requests.requests]
+    columns = "message_id varchar, region varchar, request_time timestamp, recipient varchar"
+    connection.execute(f"create temp table requests ({columns})")
+    connection.executemany("insert into requests values (?, ?, make_timestamp(?), ?)", requests)
+    for statement in (DUCKDB_MACROS, DUCKDB_LIFECYCLE, DUCKDB_BOUNCES, DUCKDB_JOURNEYS, DUCKDB_MESSAGES):
+        connection.execute(statement)
+    yield connection
+    connection.close()
 
 
 @pytest.fixture(scope="module")

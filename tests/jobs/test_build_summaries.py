@@ -4,7 +4,7 @@ import json
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,12 @@ from tests.conftest import settings_for
 from tests.jobs.conftest import Built
 from tests.summaries import (
     COUNT_OF_CLASS,
-    DUCKDB_BOUNCES,
-    DUCKDB_JOURNEYS,
-    DUCKDB_LIFECYCLE,
-    DUCKDB_MACROS,
-    DUCKDB_MESSAGES,
     RATES,
     WAIT_SHARES,
     WAITS,
+    asked,
     duckdb_regions,
+    picked,
     rates_hold,
 )
 from tests.tables import rows_of, same_bag
@@ -58,33 +55,6 @@ KINDS = ("hard_bounced", "soft_bounced")
 FRACTIONS = tuple(f"{name}_{part}" for name in RATES for part in ("numerator", "denominator"))
 OF_KINDS = tuple(f"{kind}_{part}" for kind in ("hard_bounce", "soft_bounce") for part in ("numerator", "denominator"))
 SUMS = ("requests", "messages", *COUNT_OF_CLASS.values(), *FRACTIONS)
-
-
-@pytest.fixture(scope="module")
-def duck(built: Built) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB over the same `events`, with its own journeys and messages computed."""
-    connection = duckdb.connect()
-    connection.execute("set timezone = 'UTC'")
-    for name in ("events", "sailthru_messages"):
-        connection.register(name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table())
-    requests = [(r.message_id, r.region, r.request_time) for r in built.requests.requests]
-    connection.execute("create temp table requests (message_id varchar, region varchar, request_time timestamp)")
-    connection.executemany("insert into requests values (?, ?, make_timestamp(?))", requests)
-    for statement in (DUCKDB_MACROS, DUCKDB_LIFECYCLE, DUCKDB_BOUNCES, DUCKDB_JOURNEYS, DUCKDB_MESSAGES):
-        connection.execute(statement)
-    yield connection
-    connection.close()
-
-
-def picked(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[tuple[Any, ...]]:
-    """Some columns of rows; seconds to the microsecond."""
-    return [tuple(round(v, 6) if isinstance(v := row[n], float) else v for n in names) for row in rows]
-
-
-def asked(duck: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    """DuckDB's answer as rows."""
-    answer = duck.sql(sql)
-    return [dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()]
 
 
 def test_journeys_are_the_truth(built: Built) -> None:

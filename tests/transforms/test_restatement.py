@@ -5,6 +5,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from schemas.restatement import RESTATEMENT
 from transforms.restatement import to_restatement
 
 FIRST, LATER = datetime(2025, 11, 20, tzinfo=UTC), datetime(2025, 11, 27, tzinfo=UTC)
@@ -23,13 +24,18 @@ def messages(spark: SparkSession, *rows: tuple[date, int, bool]) -> DataFrame:
     return spark.createDataFrame(whole, MESSAGE)
 
 
+def nothing(spark: SparkSession) -> DataFrame:
+    """The table before anything was published."""
+    return spark.createDataFrame([], RESTATEMENT.stored_schema)
+
+
 def by_day(restatement: DataFrame) -> dict[date, Row]:
     """The rows by day."""
     return {row.send_date: row for row in restatement.collect()}
 
 
 def test_a_day_is_first_published_as_it_is(spark: SparkSession) -> None:
-    row = by_day(to_restatement(messages(spark, (MONDAY, 2, True), (MONDAY, 3, False)), None, FIRST))[MONDAY]
+    row = by_day(to_restatement(messages(spark, (MONDAY, 2, True), (MONDAY, 3, False)), nothing(spark), FIRST))[MONDAY]
     for prefix in ("first_", ""):
         told = [row[f"{prefix}{name}"] for name in ("messages", "recipients_sent", "recipients_delivered")]
         assert told == [2, 6, 5]
@@ -38,7 +44,7 @@ def test_a_day_is_first_published_as_it_is(spark: SparkSession) -> None:
 
 
 def test_later_events_change_what_is_said_now_and_nothing_else(spark: SparkSession) -> None:
-    published = to_restatement(messages(spark, (MONDAY, 3, False)), None, FIRST)
+    published = to_restatement(messages(spark, (MONDAY, 3, False)), nothing(spark), FIRST)
     later = messages(spark, (MONDAY, 2, True), (TUESDAY, 3, False))
     found = by_day(to_restatement(later, published, LATER))
     monday, tuesday = found[MONDAY], found[TUESDAY]
@@ -50,6 +56,6 @@ def test_later_events_change_what_is_said_now_and_nothing_else(spark: SparkSessi
 
 
 def test_a_day_that_lost_its_messages_stays(spark: SparkSession) -> None:
-    published = to_restatement(messages(spark, (MONDAY, 3, True)), None, FIRST)
+    published = to_restatement(messages(spark, (MONDAY, 3, True)), nothing(spark), FIRST)
     row = by_day(to_restatement(messages(spark, (TUESDAY, 3, True)), published, LATER))[MONDAY]
     assert (row.first_messages, row.messages, row.messages_opened) == (1, 0, 0)

@@ -1,0 +1,85 @@
+"""`campaigns`: totals and rates of each blast, template and configuration set."""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from schemas.campaigns import CAMPAIGN_KEY, CampaignKind
+from schemas.messages import MESSAGE_KEY
+from schemas.metrics import DEFAULT_PROFILE, Profile
+from transforms.region_summary import sums_and_metrics
+
+
+def to_campaigns(
+    messages: DataFrame,
+    journeys: DataFrame,
+    revenues: DataFrame,
+    blasts: DataFrame,
+    profile: Profile = DEFAULT_PROFILE,
+) -> DataFrame:
+    """The rows of `campaigns`; `revenues` are those of `message_revenues`."""
+    is_named, key = F.col("recipient").isNotNull(), list(CAMPAIGN_KEY)
+    recipients = (
+        journeys_with_campaign(journeys, messages)
+        .groupBy(*key, "recipient")
+        .agg(F.bool_or("is_opened").alias("is_opened"), F.bool_or("is_clicked").alias("is_clicked"))
+        .groupBy(*key)
+        .agg(
+            F.count("recipient").alias("recipients"),
+            F.count_if(is_named & F.col("is_opened")).alias("recipients_opened"),
+            F.count_if(is_named & F.col("is_clicked")).alias("recipients_clicked"),
+        )
+    )
+    names = blasts.select(
+        F.lit("sailthru").alias("provider"),
+        F.col("client_id").alias("account"),
+        F.lit(CampaignKind.BLAST.value).alias("campaign_kind"),
+        F.col("id").alias("campaign"),
+        "name",
+    )
+    return (
+        with_campaign(messages)
+        .join(revenues, on=list(MESSAGE_KEY), how="left")
+        .groupBy(*key)
+        .agg(
+            F.count(F.lit(1)).alias("messages"),
+            F.min("send_date").alias("first_send_date"),
+            F.max("send_date").alias("last_send_date"),
+            F.sum("revenue").alias("revenue"),
+            *sums_and_metrics(profile),
+        )
+        .join(recipients, on=key, how="inner")
+        .join(names, on=key, how="left")
+    )
+
+
+def with_campaign(messages: DataFrame) -> DataFrame:
+    """`messages` with the columns `campaign_kind` and `campaign` of the key of `campaigns`."""
+    campaign = F.col("campaign")
+    # Of Sailthru's ids only those of a blast's messages begin with the blast's id and a dot.
+    is_of_blast = F.startswith(F.col("message_id"), F.concat(campaign, F.lit(".")))
+    kind = (
+        F.when(campaign.isNull(), CampaignKind.UNKNOWN.value)
+        .when(F.col("provider") == "ses", CampaignKind.CONFIGURATION_SET.value)
+        .when(is_of_blast, CampaignKind.BLAST.value)
+        .otherwise(CampaignKind.TEMPLATE.value)
+    )
+    stated = F.coalesce(campaign, F.lit(CampaignKind.UNKNOWN.value))
+    return messages.withColumns({"campaign_kind": kind, "campaign": stated})
+
+
+def journeys_with_campaign(journeys: DataFrame, messages: DataFrame) -> DataFrame:
+    """`journeys` with `campaign_kind`, `campaign`, and `message_unsubscribed` (whether anybody opted out after it)."""
+    about = with_campaign(messages).select(
+        *MESSAGE_KEY, "campaign_kind", "campaign", F.col("is_unsubscribed").alias("message_unsubscribed")
+    )
+    return journeys.join(about, on=list(MESSAGE_KEY), how="inner")
+
+
+def message_revenues(sailthru_messages: DataFrame) -> DataFrame:
+    """The key of `messages` and `revenue`, of every message in the table of newest versions.
+
+    That table has a row for each day on which a message says that it was sent: the newest version counts.
+    """
+    return sailthru_messages.groupBy(
+        F.lit("sailthru").alias("provider"), F.col("client_id").alias("account"), "message_id"
+    ).agg(F.max_by("message_revenue", "version").alias("revenue"))
