@@ -260,8 +260,8 @@ class MetricsSettings(Section):
 
     profile: Text = Field(
         default="default",
-        description="Profile whose metrics are columns of region_summary: default, ses, or one of your own under "
-        "`metrics.profiles`. All jobs of a warehouse need the same.",
+        description="Profile whose metrics are columns of region_summary and campaigns: default, ses, or one of your "
+        "own under `metrics.profiles`. All jobs of a warehouse need the same.",
     )
     profiles: Mapping[Name, Mapping[Name, MetricSettings]] = Field(
         default={}, description="Profiles of your own, by name, each with its metrics by name."

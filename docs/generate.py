@@ -46,7 +46,7 @@ stored but read where it lies.
 The role of a column says how far its value depends on which copy of a row was kept:"""
 
 METRICS_HEAD = """\
-The setting `metrics.profile` chooses whose metrics are columns of `region_summary` and of the view
+The setting `metrics.profile` chooses whose metrics are columns of `region_summary`, `campaigns` and the view
 `region_summary_total`. A metric is three columns: `<metric>_numerator`, `<metric>_denominator`, `<metric>_rate`. The
 numerator counts those units of the denominator of which its condition is true as well, so no rate exceeds 1; a
 denominator of 0 gives NULL. All count on the day of the send. The source columns are those of `messages`.
