@@ -48,6 +48,14 @@ def _waits() -> list[StructField]:
     ]
 
 
+REGION = column(
+    "region",
+    StringType(),
+    nullable=False,
+    role=Role.IDENTITY,
+    comment="Region of the request; unknown for messages without a request and requests without a region.",
+)
+
 REGION_SUMMARY = TableContract(
     name="region_summary",
     grain="one region, kind of email and day of the send; no rows of totals",
@@ -56,13 +64,7 @@ REGION_SUMMARY = TableContract(
     statistics=("send_date",),
     schema=StructType(
         [
-            column(
-                "region",
-                StringType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="Region of the request; unknown for messages without a request and requests without a region.",
-            ),
+            REGION,
             column(
                 "email_kind",
                 StringType(),
