@@ -1,9 +1,10 @@
 """`campaign_regions`: how many people of which region a campaign was sent to."""
 
-from pyspark.sql.types import StringType, StructType
+from pyspark.sql.types import StructType
 
 from schemas.campaigns import CAMPAIGN_KEY, campaign_key, count
-from schemas.contract import Role, TableContract, column
+from schemas.contract import TableContract
+from schemas.region_summary import REGION
 
 CAMPAIGN_REGIONS = TableContract(
     name="campaign_regions",
@@ -14,13 +15,7 @@ CAMPAIGN_REGIONS = TableContract(
     schema=StructType(
         [
             *campaign_key(),
-            column(
-                "region",
-                StringType(),
-                nullable=False,
-                role=Role.IDENTITY,
-                comment="Region of the request; unknown for messages without a request and requests without a region.",
-            ),
+            REGION,
             count("requests", "Requests of its messages, unique by message and recipient."),
             count("messages", "Messages of which there is an event. One asked for in two regions counts in both."),
             count(

@@ -48,6 +48,15 @@ def _waits() -> list[StructField]:
     ]
 
 
+REGION = column(
+    "region",
+    StringType(),
+    nullable=False,
+    role=Role.IDENTITY,
+    comment="Region of the request; unknown for messages without a request and requests without a region.",
+)
+
+
 def region_summary(profile: Profile) -> TableContract:
     """The contract with the columns of a profile's metrics."""
     return TableContract(
@@ -58,14 +67,7 @@ def region_summary(profile: Profile) -> TableContract:
         statistics=("send_date",),
         schema=StructType(
             [
-                column(
-                    "region",
-                    StringType(),
-                    nullable=False,
-                    role=Role.IDENTITY,
-                    comment="Region of the request; unknown for messages without a request and requests without a "
-                    "region.",
-                ),
+                REGION,
                 column(
                     "email_kind",
                     StringType(),
