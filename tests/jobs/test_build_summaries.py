@@ -19,6 +19,7 @@ from jobs.__main__ import main
 from jobs.build_summaries import build
 from jobs.locks import only_builder
 from jobs.requests import read_requests
+from schemas.campaigns import campaigns
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
@@ -137,9 +138,12 @@ def test_another_profile_has_its_own_metrics_in_table_and_total(
     )
     with pytest.raises(ConfigurationError, match="made with other metrics"):
         build(settings, only=["quality"], spark=spark)
-    build(settings, only=["region_summary", "quality"], spark=spark)
-    stored = rows_of(tmp_path / "warehouse", region_summary(settings.metrics.chosen))
-    assert [name for name in stored[0] if name.endswith("_rate")] == ["reach_rate"]
+    build(settings, only=["region_summary", "campaigns", "quality"], spark=spark)
+    stored, of_campaigns = (
+        rows_of(tmp_path / "warehouse", contract(settings.metrics.chosen)) for contract in (region_summary, campaigns)
+    )
+    for rows in (stored, of_campaigns):
+        assert [name for name in rows[0] if name.endswith("_rate")] == ["reach_rate"]
     tables.register(spark, tmp_path / "warehouse", settings.metrics.chosen)
     total = {row.region: row for row in spark.table("region_summary_total").collect()}
     sent = [message for message in built.truth.messages.values() if message["recipients_sent"]]
@@ -151,7 +155,8 @@ def test_another_profile_has_its_own_metrics_in_table_and_total(
     assert parts == {name: sum(row[name] for row in regions) for name in parts}
     assert opened <= parts["reach_numerator"] <= parts["reach_denominator"]
     checked = [row for row in rows_of(tmp_path / "warehouse", QUALITY) if row["column_names"] == "reach_rate"]
-    assert [(row["passed"], row["rows_checked"]) for row in checked] == [(True, len(stored))]
+    assert {(row["passed"], row["rows_checked"]) for row in checked} == {(True, len(stored)), (True, len(of_campaigns))}
+    assert sum(row["reach_denominator"] for row in of_campaigns) == len(sent)
     tables.register(spark, built.warehouse)
 
 
