@@ -86,7 +86,7 @@ class Sources:
         return read_requests(self._spark, self.settings, tells=True)
 
     def refuse_other_profile(self) -> None:
-        """Raise ConfigurationError if `region_summary` has the metrics of another profile than the settings say."""
+        """Raise ConfigurationError if a stored table has the metrics of another profile than the settings say."""
         tables.refuse_other_profile(self._spark, self._warehouse, self.settings.metrics.chosen)
 
     @property

@@ -1,4 +1,4 @@
-"""Who may write: locks on files of the warehouse that the operating system releases, also after `kill -9`."""
+"""Who may write: locks on files of a folder that the operating system releases, also after `kill -9`."""
 
 import fcntl
 import os
@@ -33,13 +33,18 @@ def writing_events(warehouse: Path) -> AbstractContextManager[None]:
     return writing(warehouse, "events")
 
 
-@contextmanager
-def writing(warehouse: Path, table: str) -> Iterator[None]:
+def writing(warehouse: Path, table: str) -> AbstractContextManager[None]:
     """Hold back every other writer of a table of which rows are changed, not only added.
 
     Delta lets a merge fail if another commit comes between its reading and its own, be it a blind append.
     """
-    with _opened(warehouse, table) as file:
+    return alone(warehouse, table)
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Do what nobody else does in the folder under this name meanwhile; wait until they have done it."""
+    with _opened(folder, name) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -58,10 +63,10 @@ def _only(warehouse: Path, name: str, who: str, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(warehouse: Path, name: str) -> Iterator[int]:
-    folder = warehouse / "_locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+def _opened(folder: Path, name: str) -> Iterator[int]:
+    locks = folder / "_locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    file = os.open(locks / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         yield file
     finally:

@@ -1,6 +1,5 @@
 """The Spark session of every job, with the jars it needs at pinned versions, each fetched once."""
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from conf.errors import PipelineError
 from conf.settings import Settings
+from jobs.locks import alone
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -67,9 +67,7 @@ def fetch_jars(folder: Path, jars: Jars) -> list[Path]:
     home = folder / jars.package.replace(":", "_")
     done = home / "complete"
     if not done.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with open(home / "fetching.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two at once spoil each other's downloads; a killed one lets go
+        with alone(home, "fetching"):  # two at once spoil each other's downloads
             if not done.exists():
                 _fetch(home, jars)
                 done.touch()

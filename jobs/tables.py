@@ -17,11 +17,9 @@ from pyspark.sql.types import StructType
 
 from conf.errors import ConfigurationError, PipelineError
 from jobs.locks import writing
-from schemas.campaigns import campaigns
-from schemas.catalog import TABLES
+from schemas.catalog import TABLES, with_metrics
 from schemas.contract import TableContract, missing_columns
 from schemas.metrics import DEFAULT_PROFILE, Profile
-from schemas.region_summary import region_summary
 from schemas.views import views
 from transforms.states import is_newer
 
@@ -171,7 +169,7 @@ def note_of(spark: SparkSession, warehouse: Path, contract: TableContract) -> st
 
 def refuse_other_profile(spark: SparkSession, warehouse: Path, profile: Profile) -> None:
     """Raise ConfigurationError if a table that carries metrics is there and lacks some of the profile's."""
-    for contract in (region_summary(profile), campaigns(profile)):
+    for contract in with_metrics(profile):
         if is_there(warehouse, contract) and missing_columns(contract, read(spark, warehouse, contract).columns):
             raise ConfigurationError(
                 f"Table `{contract.name}` in {warehouse} was made with other metrics than metrics.profile says: run "

@@ -2,8 +2,8 @@
 
 from pyspark.sql.types import StructType
 
-from schemas.campaigns import CAMPAIGN_KEY, campaign_key, count
-from schemas.contract import TableContract
+from schemas.campaigns import CAMPAIGN_KEY, campaign_key
+from schemas.contract import TableContract, count
 from schemas.region_summary import REGION
 
 CAMPAIGN_REGIONS = TableContract(

@@ -2,9 +2,9 @@
 
 from enum import StrEnum
 
-from pyspark.sql.types import DateType, DecimalType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import DateType, DecimalType, StringType, StructField, StructType
 
-from schemas.contract import Role, TableContract, column
+from schemas.contract import Role, TableContract, column, count
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.region_summary import metric_columns
 from schemas.stages import STAGES, account_columns
@@ -39,11 +39,6 @@ def campaign_key() -> list[StructField]:
             comment="Blast's id or template's name (Sailthru), configuration set (SES); unknown if campaign_kind is.",
         ),
     ]
-
-
-def count(name: str, comment: str) -> StructField:
-    """A column that counts, 0 if there is nothing."""
-    return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
 def revenue_of(whose: str) -> StructField:

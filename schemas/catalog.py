@@ -43,5 +43,10 @@ TABLES: tuple[TableContract, ...] = (
 
 def tables_with(profile: Profile) -> tuple[TableContract, ...]:
     """All tables, those that carry metrics with those of the profile."""
-    of_profile = {REGION_SUMMARY.name: region_summary(profile), CAMPAIGNS.name: campaigns(profile)}
+    of_profile = {table.name: table for table in with_metrics(profile)}
     return tuple(of_profile.get(table.name, table) for table in TABLES)
+
+
+def with_metrics(profile: Profile) -> tuple[TableContract, ...]:
+    """The tables that carry metrics, with those of the profile."""
+    return region_summary(profile), campaigns(profile)

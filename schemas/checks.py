@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from schemas.campaigns import CampaignKind, campaigns
-from schemas.catalog import tables_with
+from schemas.campaigns import CAMPAIGNS, CampaignKind
+from schemas.catalog import tables_with, with_metrics
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES, FileStatus
@@ -14,7 +14,6 @@ from schemas.journeys import JOURNEYS, STATES
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.quality import QUALITY, CheckKind, Severity
 from schemas.quarantine import QUARANTINE, STILL, Reason, ReplayOutcome
-from schemas.region_summary import region_summary
 from schemas.requests import REQUESTS
 from schemas.sailthru import BLASTS, PROFILE_TIMES, PROFILES, SAILTHRU_MESSAGES
 from schemas.stages import STAGES
@@ -67,11 +66,7 @@ def quality_checks(
         (PROFILES, PROFILE_TIMES),
     )
     rates = [
-        *[
-            (table, f"{metric.name}_rate")
-            for table in (region_summary(profile), campaigns(profile))
-            for metric in profile
-        ],
+        *[(table, f"{metric.name}_rate") for table in with_metrics(profile) for metric in profile],
         *[(INVITATIONS, f.name) for f in INVITATIONS.schema.fields if f.name.endswith("_rate")],
     ]
     return (
@@ -85,7 +80,7 @@ def quality_checks(
         _accepted(QUARANTINE, "replay_outcome", outcomes),
         _accepted(JOURNEYS, "last_state", STATES),
         *[_range(table, name, loaded) for table, names in times for name in names],
-        _accepted(campaigns(profile), "campaign_kind", list(CampaignKind)),
+        _accepted(CAMPAIGNS, "campaign_kind", list(CampaignKind)),
         *[_range(table, name, "between 0 and 1") for table, name in rates],
         _names(SAILTHRU_MESSAGES, ("client_id", "blast_id"), BLASTS, ("client_id", "id")),
         _names(SAILTHRU_MESSAGES, ("client_id", "profile_id"), PROFILES, ("client_id", "id")),

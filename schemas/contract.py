@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
-from pyspark.sql.types import DataType, StructField, StructType
+from pyspark.sql.types import BooleanType, DataType, LongType, StructField, StructType
 
 
 class Role(StrEnum):
@@ -25,6 +25,16 @@ def column(
 ) -> StructField:
     """A column of a contract; the comment reaches the Delta table itself."""
     return StructField(name, data_type, nullable, {"comment": comment, "role": role.value})
+
+
+def count(name: str, comment: str) -> StructField:
+    """A column that counts, 0 if there is nothing, the same whatever the order of arrival."""
+    return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
+
+
+def flag(name: str, comment: str) -> StructField:
+    """A column that is true or false, never NULL, the same whatever the order of arrival."""
+    return column(name, BooleanType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
 
-from schemas.contract import Role, TableContract, column
+from schemas.contract import Role, TableContract, column, count
 
 
 class FileStatus(StrEnum):
@@ -20,10 +20,6 @@ class FileStatus(StrEnum):
     """No record in it, whatever its bytes."""
     SKIPPED = "skipped"
     """Not meant for the stream: hidden, or a name that is not known."""
-
-
-def _count(name: str, comment: str) -> StructField:
-    return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
 FILENAME = column("filename", StringType(), nullable=False, role=Role.IDENTITY, comment="URI of the file, decoded.")
@@ -67,11 +63,11 @@ FILES = TableContract(
                 comment="Sailthru data set told by the name; NULL for SES.",
             ),
             *version_of_file(),
-            _count("records", "Records in it = accepted + quarantined + control."),
-            _count("accepted", "Records that became events."),
-            _count("quarantined", "Records that could not, each a row of quarantine."),
-            _count("control", "Control messages: SNS confirmations and the like; counted, not kept."),
-            _count("events", "Events its accepted records hold = events_new + events_duplicate."),
+            count("records", "Records in it = accepted + quarantined + control."),
+            count("accepted", "Records that became events."),
+            count("quarantined", "Records that could not, each a row of quarantine."),
+            count("control", "Control messages: SNS confirmations and the like; counted, not kept."),
+            count("events", "Events its accepted records hold = events_new + events_duplicate."),
             column(
                 "events_new",
                 LongType(),

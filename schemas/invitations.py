@@ -2,8 +2,8 @@
 
 from pyspark.sql.types import DateType, DoubleType, StructField, StructType
 
-from schemas.campaigns import CAMPAIGN_KEY, campaign_key, count
-from schemas.contract import Role, TableContract, column
+from schemas.campaigns import CAMPAIGN_KEY, campaign_key
+from schemas.contract import Role, TableContract, column, count
 
 ANSWERS = ("invited", "reached", "responded", "declined", "not_known", "not_answered")
 RECENT = "recent_"

@@ -1,8 +1,8 @@
 """`journeys`: what each recipient of each message went through."""
 
-from pyspark.sql.types import ArrayType, BooleanType, DoubleType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType, TimestampType
 
-from schemas.contract import Role, TableContract, column
+from schemas.contract import Role, TableContract, column, flag
 from schemas.mailbox_providers import MAILBOX_PROVIDERS
 from schemas.messages import MESSAGE_KEY, about_message
 from schemas.stages import count_columns, first_columns, message_key
@@ -22,10 +22,6 @@ STATES = (
     "unknown",
 )
 """How far a journey came, the furthest first; `bounced` also after a delivery."""
-
-
-def _flag(name: str, comment: str) -> StructField:
-    return column(name, BooleanType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
 def _seconds(name: str, comment: str) -> StructField:
@@ -74,31 +70,29 @@ JOURNEYS = TableContract(
                 role=Role.SETTLED,
                 comment="Last bounce that is no suppression, UTC; NULL if none.",
             ),
-            _flag("is_sent", "Whether there is a send, or an event that only a sent message has."),
-            _flag("is_suppressed", "Whether the address was on a suppression list, so that nobody tried."),
-            _flag("is_delivered", "Delivered and no bounce at or after the last delivery (Sailthru: no bounce)."),
-            _flag("is_bounced", "Whether a bounce names the recipient that is no suppression."),
-            _flag(
+            flag("is_sent", "Whether there is a send, or an event that only a sent message has."),
+            flag("is_suppressed", "Whether the address was on a suppression list, so that nobody tried."),
+            flag("is_delivered", "Delivered and no bounce at or after the last delivery (Sailthru: no bounce)."),
+            flag("is_bounced", "Whether a bounce names the recipient that is no suppression."),
+            flag(
                 "is_hard_bounced",
                 "Bounced for good: a bounce that is no suppression and whose SMTP status begins with 5, or that states "
                 "none and is labelled permanent; Sailthru: the newest delivery_status says hard.",
             ),
-            _flag(
+            flag(
                 "is_soft_bounced",
                 "Bounced for the time being, and never for good: a bounce that is no suppression and whose SMTP status "
                 "begins with 4, or that states none and is labelled transient; Sailthru: the newest delivery_status "
                 "says soft. A bounce of which nothing says the kind is neither.",
             ),
-            _flag("is_opened", "Whether an open or click names the recipient."),
-            _flag("is_clicked", "Whether a click names the recipient."),
-            _flag(
+            flag("is_opened", "Whether an open or click names the recipient."),
+            flag("is_clicked", "Whether a click names the recipient."),
+            flag(
                 "is_complained", "Whether a complaint names the recipient that is neither not-spam nor a suppression."
             ),
-            _flag("is_unsubscribed", "Whether the recipient opted out."),
-            _flag(
-                "message_opened", "Whether an open or click of the message names nobody: it may be this recipient's."
-            ),
-            _flag("message_clicked", "Whether a click of the message names nobody: it may be this recipient's."),
+            flag("is_unsubscribed", "Whether the recipient opted out."),
+            flag("message_opened", "Whether an open or click of the message names nobody: it may be this recipient's."),
+            flag("message_clicked", "Whether a click of the message names nobody: it may be this recipient's."),
             _seconds("seconds_to_deliver", "the first delivery"),
             _seconds("seconds_to_open", "the first open"),
             _seconds("seconds_to_click", "the first click"),

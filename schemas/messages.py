@@ -1,27 +1,17 @@
 """`messages`: what became of each message."""
 
 from pyspark.sql.types import (
-    BooleanType,
     DateType,
-    LongType,
     StringType,
     StructField,
     StructType,
     TimestampType,
 )
 
-from schemas.contract import Role, TableContract, column
+from schemas.contract import Role, TableContract, column, count, flag
 from schemas.stages import count_columns, first_columns, message_key
 
 MESSAGE_KEY = ("provider", "account", "message_id")
-
-
-def _recipients(name: str, comment: str) -> StructField:
-    return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
-
-
-def _flag(name: str, comment: str) -> StructField:
-    return column(name, BooleanType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
 def about_message() -> list[StructField]:
@@ -68,31 +58,31 @@ MESSAGES = TableContract(
             ),
             *count_columns("Events of class"),
             *first_columns(),
-            _recipients(
+            count(
                 "recipients_sent",
                 "Recipients it was sent to: named by a send, or by an event that only a sent message has. A message "
                 "whose events name nobody counts as one.",
             ),
-            _recipients(
+            count(
                 "recipients_suppressed",
                 "Those of recipients_sent whose address was on a suppression list, so that nobody tried.",
             ),
-            _recipients(
+            count(
                 "recipients_delivered",
                 "Those of recipients_sent with a delivery and no bounce at or after the last one (Sailthru: without a "
                 "bounce).",
             ),
-            _recipients("recipients_bounced", "Those of recipients_sent with a bounce that is no suppression."),
-            _recipients("recipients_hard_bounced", "Those of recipients_bounced whose bounce is for good (journeys)."),
-            _recipients(
+            count("recipients_bounced", "Those of recipients_sent with a bounce that is no suppression."),
+            count("recipients_hard_bounced", "Those of recipients_bounced whose bounce is for good (journeys)."),
+            count(
                 "recipients_soft_bounced",
                 "Those of recipients_bounced whose bounce is for the time being; the rest says nothing of its kind.",
             ),
-            _flag("is_delivered", "Whether recipients_delivered is not 0."),
-            _flag("is_opened", "Whether it was opened or clicked, by whomever."),
-            _flag("is_clicked", "Whether it was clicked, by whomever."),
-            _flag("is_complained", "Whether it was reported as spam: neither not-spam nor a suppression."),
-            _flag("is_unsubscribed", "Whether somebody opted out after it."),
+            flag("is_delivered", "Whether recipients_delivered is not 0."),
+            flag("is_opened", "Whether it was opened or clicked, by whomever."),
+            flag("is_clicked", "Whether it was clicked, by whomever."),
+            flag("is_complained", "Whether it was reported as spam: neither not-spam nor a suppression."),
+            flag("is_unsubscribed", "Whether somebody opted out after it."),
         ]
     ),
 )

@@ -1,9 +1,9 @@
 """`recipient_totals`: all that a recipient ever got and did."""
 
-from pyspark.sql.types import BooleanType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import StringType, StructField, StructType, TimestampType
 
-from schemas.campaigns import count, revenue_of
-from schemas.contract import Role, TableContract, column
+from schemas.campaigns import revenue_of
+from schemas.contract import Role, TableContract, column, count, flag
 from schemas.stages import STAGES, account_columns
 
 RECIPIENT_KEY = ("provider", "account", "recipient")
@@ -13,10 +13,6 @@ DATED = ("send", "open", "click")
 
 def _at(name: str, comment: str) -> StructField:
     return column(name, TimestampType(), role=Role.SETTLED, comment=comment)
-
-
-def _flag(name: str, comment: str) -> StructField:
-    return column(name, BooleanType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
 RECIPIENT_TOTALS = TableContract(
@@ -49,8 +45,8 @@ RECIPIENT_TOTALS = TableContract(
                 for which in ("first", "last")
             ],
             revenue_of("the recipient's messages"),
-            _flag("has_many_campaigns", "Whether campaigns is more than the setting campaigns.many."),
-            _flag("has_many_clicks", "Whether clicked is more than the setting campaigns.many."),
+            flag("has_many_campaigns", "Whether campaigns is more than the setting campaigns.many."),
+            flag("has_many_clicks", "Whether clicked is more than the setting campaigns.many."),
         ]
     ),
 )

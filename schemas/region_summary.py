@@ -1,14 +1,10 @@
 """`region_summary`: success by region, kind of email and day of the send."""
 
-from pyspark.sql.types import DateType, DoubleType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import DateType, DoubleType, StringType, StructField, StructType
 
-from schemas.contract import Role, TableContract, column
+from schemas.contract import Role, TableContract, column, count
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.stages import STAGES
-
-
-def _count(name: str, comment: str) -> StructField:
-    return column(name, LongType(), nullable=False, role=Role.SETTLED, comment=comment)
 
 
 def metric_columns(profile: Profile) -> list[StructField]:
@@ -17,8 +13,8 @@ def metric_columns(profile: Profile) -> list[StructField]:
         field
         for m in profile
         for field in (
-            _count(f"{m.name}_numerator", f"Count of: {m.numerator_sql}. Unit: {m.unit}."),
-            _count(f"{m.name}_denominator", f"Count of: {m.denominator_sql}. Unit: {m.unit}."),
+            count(f"{m.name}_numerator", f"Count of: {m.numerator_sql}. Unit: {m.unit}."),
+            count(f"{m.name}_denominator", f"Count of: {m.denominator_sql}. Unit: {m.unit}."),
             column(
                 f"{m.name}_rate",
                 DoubleType(),
@@ -82,9 +78,9 @@ def region_summary(profile: Profile) -> TableContract:
                     comment="UTC date of the message's timestamp, else of the request, else of the message's first "
                     "event; NULL if a request without events states no time.",
                 ),
-                _count("requests", "Requests, unique by message and recipient, also those without events."),
-                _count("messages", "Messages of which there is an event. One asked for in two regions counts in both."),
-                *[_count(s.count, f"Sum of the messages' {s.count}.") for s in STAGES],
+                count("requests", "Requests, unique by message and recipient, also those without events."),
+                count("messages", "Messages of which there is an event. One asked for in two regions counts in both."),
+                *[count(s.count, f"Sum of the messages' {s.count}.") for s in STAGES],
                 *metric_columns(profile),
                 *_waits(),
             ]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from pyspark.sql.types import LongType, StringType, StructField, TimestampType
+from pyspark.sql.types import StringType, StructField, TimestampType
 
-from schemas.contract import Role, column
+from schemas.contract import Role, column, count
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,7 @@ STAGES = (
 
 def count_columns(what: str) -> list[StructField]:
     """A count per stage; `what` says of whose events."""
-    return [
-        column(s.count, LongType(), nullable=False, role=Role.SETTLED, comment=f"{what} {s.event_class}: {s.words}.")
-        for s in STAGES
-    ]
+    return [count(s.count, f"{what} {s.event_class}: {s.words}.") for s in STAGES]
 
 
 def first_columns() -> list[StructField]:
