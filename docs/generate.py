@@ -16,11 +16,11 @@ from pydantic import AwareDatetime, ByteSize
 from pydantic.fields import FieldInfo
 
 from conf.settings import FREE_SECTION, PROFILES_SECTION, MetricSettings, Section, Settings, environment_variable
-from schemas.campaigns import CAMPAIGNS, CampaignKind
+from schemas.campaigns import CAMPAIGNS
 from schemas.catalog import TABLES
 from schemas.contract import Role, TableContract
 from schemas.files import FileStatus
-from schemas.messages import MESSAGES
+from schemas.messages import MESSAGES, CampaignKind
 from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit
 from schemas.quality import CheckKind, Severity
 from schemas.quarantine import Reason, ReplayOutcome

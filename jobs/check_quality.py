@@ -14,8 +14,9 @@ from rich.text import Text
 from conf.errors import PipelineError
 from conf.settings import Settings
 from jobs import tables
-from jobs.build_summaries import build, without
+from jobs.build_summaries import build
 from jobs.session import build_session
+from jobs.sources import without
 from jobs.storage import local_path
 from schemas.events import EVENTS
 from schemas.quality import QUALITY, Severity

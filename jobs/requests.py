@@ -1,8 +1,10 @@
 """The team's send requests with their region, read where they lie: CSV files, a Delta table, or PostgreSQL."""
 
 import csv
+import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -13,23 +15,27 @@ from pyspark.sql import functions as F
 
 from conf.errors import ConfigurationError
 from conf.settings import RequestsSettings, Settings
-from jobs import postgresql
+from jobs import postgresql, tables
 from jobs.progress import say
+from jobs.rules import made_by
 from jobs.storage import local_path
-from schemas.requests import REQUESTS
-from transforms.requests import as_texts, made_since, to_requests
+from schemas.requests import REQUESTS, STATED
+from transforms.increments import is_of, without_rows
+from transforms.requests import as_texts, changes, made_since, to_requests
 
 _LONGEST_HEADER = 100_000
 
 
-def read_requests(spark: SparkSession, settings: Settings, *, tells: bool = False) -> DataFrame:
-    """The rows of REQUESTS out of the source that the settings name.
+def read_requests(
+    spark: SparkSession, settings: Settings, *, tells: bool = False, only: Collection[str] | None = None
+) -> DataFrame:
+    """The rows of REQUESTS out of the source that the settings name, of CSV files `only` those of these names.
 
     Columns may stand in any order; others than those of REQUESTS are left alone. Rows without a message id, rows that
     repeat a message and recipient, and rows before `requests.since` are left out; if it `tells`, standard error says
     how many of the first two. No CSV files are no requests.
     """
-    raw = _of_files(spark, settings) if settings.requests.source == "csv" else _of_table(spark, settings.requests)
+    raw = _of_files(spark, settings, only) if settings.requests.source == "csv" else _of_table(spark, settings.requests)
     if raw is None:
         if tells:
             say(f"No requests in {_folder(settings)}/*.csv: the region of every message is unknown.")
@@ -66,7 +72,7 @@ def texts_of(table: DataFrame, wanted: RequestsSettings, place: str) -> DataFram
 
 def _columns(wanted: RequestsSettings, found: Sequence[str], place: str) -> Mapping[str, str | None]:
     """For each column of REQUESTS the one of `found` that is it; None for those that may be missing and are."""
-    called = {name: str(getattr(wanted.columns, name)) for name in REQUESTS.columns}
+    called = {name: str(getattr(wanted.columns, name)) for name in STATED}
     needed = {"message_id", "region", *(name for name, other in called.items() if name != other)}
     if wanted.since is not None:
         needed.add("request_time")
@@ -80,6 +86,73 @@ def _columns(wanted: RequestsSettings, found: Sequence[str], place: str) -> Mapp
     return names
 
 
+# --- The table of them
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the source was like when it was read: equal means that there is nothing new to read."""
+
+    read_as: str
+    """By which rules and settings."""
+    files: Mapping[str, list[int]]
+    """Of CSV files, by name: length in bytes and time of change, as the file system tells it."""
+    version: int | None
+    """Of a Delta table."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it can be told without reading that nothing is new: a database does not say."""
+        return bool(self.files) or self.version is not None
+
+
+def snapshot(spark: SparkSession, settings: Settings, *, full: bool) -> bool:
+    """Bring the table `requests` up to what the source says now, in one commit; whether anything was written.
+
+    Of unchanged CSV files nothing is read again, of a Delta table nothing if its version is the same; with `full`
+    everything is, and the table made anew.
+    """
+    warehouse = local_path(settings.warehouse)
+    now = _source(spark, settings)
+    note = json.dumps(asdict(now))
+    said = None if full else tables.note_of(warehouse, REQUESTS)
+    before = Source(**json.loads(said)) if said else None
+    if before is None or before.read_as != now.read_as:
+        tables.replace(spark, warehouse, read_requests(spark, settings, tells=True), REQUESTS, note)
+        return True
+    if before == now and now.tells:
+        return False
+    is_added_to = bool(now.files) and all(now.files.get(name) == state for name, state in before.files.items())
+    only = now.files.keys() - before.files.keys() if is_added_to else None
+    read = read_requests(spark, settings, tells=True, only=only).localCheckpoint()
+    stored = tables.read(spark, warehouse, REQUESTS)
+    near = stored
+    if only is not None:
+        near = stored.join(F.broadcast(read.select("message_id").distinct()), on="message_id", how="left_semi")
+    changed = changes(near, read, is_whole=only is None).localCheckpoint()
+    dates = changed.select(F.explode(F.array("was", "now")).alias("row")).where("row is not null")
+    days = [row.day for row in dates.select(F.col("row.request_date").alias("day")).distinct().collect()]
+    if not days and before == now:
+        return False
+    kept = without_rows(stored.where(is_of(REQUESTS, days)), changed, REQUESTS.key)
+    added = changed.where("now is not null").select(*REQUESTS.key, "now.*")
+    tables.replace_parts(spark, warehouse, kept.unionByName(added), REQUESTS, days, note)
+    return True
+
+
+def _source(spark: SparkSession, settings: Settings) -> Source:
+    wanted = settings.requests
+    bounds = [settings.earliest_event_time, settings.latest_event_time_days_after_load]
+    read_as = made_by([wanted.model_dump(mode="json"), bounds])
+    if wanted.source == "csv":
+        found = [(file.name, file.stat()) for file in _files(settings)]
+        return Source(read_as, {name: [state.st_size, state.st_mtime_ns] for name, state in found}, None)
+    if wanted.source == "delta":
+        assert wanted.path is not None
+        return Source(read_as, {}, tables.newest_version(spark, str(local_path(wanted.path))))
+    return Source(read_as, {}, None)
+
+
 # --- CSV
 
 
@@ -87,13 +160,19 @@ def _folder(settings: Settings) -> Path:
     return local_path(settings.requests.path) if settings.requests.path else local_path(settings.input) / "requests"
 
 
-def _of_files(spark: SparkSession, settings: Settings) -> DataFrame | None:
-    """The rows of all files as texts; None if there are no files. Each names its columns in its first line."""
+def _files(settings: Settings) -> list[Path]:
     folder = _folder(settings)
     if settings.requests.path and not folder.is_dir():
         raise ConfigurationError(f"requests.path: {folder} is no folder; name that of the *.csv files.")
+    return sorted(file for file in folder.glob("*.csv") if file.is_file())
+
+
+def _of_files(spark: SparkSession, settings: Settings, only: Collection[str] | None) -> DataFrame | None:
+    """The rows of the files as texts; None if there are no files. Each names its columns in its first line."""
     by_header: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for file in sorted(file for file in folder.glob("*.csv") if file.is_file()):
+    for file in _files(settings):
+        if only is not None and file.name not in only:
+            continue
         if (header := _header(file)) is not None:
             by_header[header].append(file)
     if not by_header:

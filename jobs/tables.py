@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, reduce
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from delta.tables import DeltaTable
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import ConfigurationError, PipelineError
 from jobs.locks import writing
+from jobs.storage import local_path
 from schemas.catalog import TABLES, with_metrics
 from schemas.contract import TableContract, missing_columns
 from schemas.metrics import DEFAULT_PROFILE, Profile
@@ -107,12 +109,21 @@ def commits(spark: SparkSession, warehouse: Path, contract: TableContract) -> Co
     """The commits of the table; None if it is not there."""
     if not is_there(warehouse, contract):
         return None
-    jvm: Any = spark._jvm
-    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, uri(warehouse, contract))
-    snapshot = log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
+    snapshot = _snapshot(spark, uri(warehouse, contract))
     written = snapshot.setTransactions()
     batches = {written.apply(i).appId(): int(written.apply(i).version()) for i in range(written.size())}
     return Commits(int(snapshot.version()), batches)
+
+
+def newest_version(spark: SparkSession, path: str) -> int:
+    """The number of the newest commit of the Delta table at a path."""
+    return int(_snapshot(spark, path).version())
+
+
+def _snapshot(spark: SparkSession, path: str) -> Any:
+    jvm: Any = spark._jvm
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+    return log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
 
 
 def read(spark: SparkSession, warehouse: Path, contract: TableContract, version: int | None = None) -> DataFrame:
@@ -139,15 +150,88 @@ def replace(spark: SparkSession, warehouse: Path, rows: DataFrame, contract: Tab
     was_there = is_there(warehouse, contract)
     if not was_there:
         create(spark, warehouse, contract)
-    shaped = shaped_as(rows, contract)
-    writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
-    found = spark.read.format("delta").load(path).schema
-    if was_there and [(f.name, f.dataType) for f in found] != [(f.name, f.dataType) for f in contract.schema]:
+    shaped = in_parts(shaped_as(rows, contract), contract)
+    if was_there and (has_other_shape := _has_other_shape(spark, path, contract)):
         comments = {f.name: f.metadata for f in contract.stored_schema.fields}
         shaped = shaped.select(*[F.col(f"`{n}`").alias(n, metadata=comments[n]) for n in shaped.columns])
-        writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
-        writer = writer.option("overwriteSchema", "true")
+    writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
+    if was_there and has_other_shape:
+        writer = writer.option("overwriteSchema", "true").partitionBy(*contract.partitioned_by)
     writer.save(path)
+
+
+def _has_other_shape(spark: SparkSession, path: str, contract: TableContract) -> bool:
+    found = spark.read.format("delta").load(path).schema
+    detail = DeltaTable.forPath(spark, path).detail().select("partitionColumns").first()
+    assert detail is not None
+    is_same = [(f.name, f.dataType) for f in found] == [(f.name, f.dataType) for f in contract.schema]
+    return not is_same or tuple(detail.partitionColumns) != contract.partitioned_by
+
+
+def in_parts(rows: DataFrame, contract: TableContract) -> DataFrame:
+    """The rows of a partition together, so that each becomes one file, or some if it is large."""
+    return rows.hint("rebalance", *contract.partitioned_by) if contract.partitioned_by else rows
+
+
+def replace_parts(
+    spark: SparkSession,
+    warehouse: Path,
+    rows: DataFrame,
+    contract: TableContract,
+    days: Collection[date | None],
+    note: str,
+) -> None:
+    """Make `rows` the whole of the partitions of `days`, in one commit, which bears the note."""
+    writer = in_parts(shaped_as(rows, contract), contract).write.format("delta").option("userMetadata", note)
+    if days:
+        (name,) = contract.partitioned_by
+        dated = [f"{name} = date'{day}'" if day else f"{name} is null" for day in days]
+        writer = writer.mode("overwrite").option("replaceWhere", " or ".join(dated))
+    else:
+        writer = writer.mode("append")
+    writer.save(uri(warehouse, contract))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What of a table that is partitioned by day one version has and an earlier one has not, or the other way round."""
+
+    days: frozenset[date | None]
+    """The days any of whose files were added or removed."""
+    added: frozenset[str]
+    """Names of files."""
+    removed: frozenset[str]
+
+
+def difference(
+    spark: SparkSession, warehouse: Path, contract: TableContract, before: int, now: int
+) -> Difference | None:
+    """Between two versions; None if the earlier one cannot be read any more: its log or one of its files is gone."""
+    if before == now:
+        return Difference(frozenset(), frozenset(), frozenset())
+    try:
+        old = set(read(spark, warehouse, contract, before).inputFiles())
+    except AnalysisException:
+        return None
+    new = set(read(spark, warehouse, contract, now).inputFiles())
+    if not all(local_path(file).exists() for file in old - new):
+        return None
+    days = frozenset(_day_of(file) for file in old ^ new)
+    return Difference(days, *(frozenset(file.rsplit("/", 1)[1] for file in files) for files in (new - old, old - new)))
+
+
+def is_whole(spark: SparkSession, warehouse: Path, contract: TableContract, version: int) -> bool:
+    """Whether a version of the table can still be read: its log and its files are there."""
+    try:
+        return all(local_path(file).exists() for file in read(spark, warehouse, contract, version).inputFiles())
+    except AnalysisException:
+        return False
+
+
+def _day_of(file: str) -> date | None:
+    """The day in the name of a partition's folder, as Hive and Delta name them."""
+    day = file.rsplit("/", 2)[1].partition("=")[2]
+    return None if day.startswith("__HIVE") else date.fromisoformat(day)
 
 
 def version(spark: SparkSession, warehouse: Path, contract: TableContract) -> int:
@@ -157,14 +241,14 @@ def version(spark: SparkSession, warehouse: Path, contract: TableContract) -> in
     return found.version
 
 
-def note_of(spark: SparkSession, warehouse: Path, contract: TableContract) -> str | None:
-    """What the commit that last made the table's rows bears as a note; None if there is none."""
-    if not is_there(warehouse, contract):
-        return None
-    history = DeltaTable.forPath(spark, uri(warehouse, contract)).history()
-    newest = history.where(F.col("userMetadata").isNotNull()).agg(F.max_by("userMetadata", "version").alias("note"))
-    row = newest.first()
-    return row.note if row else None
+def note_of(warehouse: Path, contract: TableContract) -> str | None:
+    """What the newest commit that bears a note says; None if there is none, or it is so old that its log is gone."""
+    for commit in sorted((warehouse / contract.name / "_delta_log").glob("[0-9]*.json"), reverse=True):
+        for line in commit.read_text(encoding="utf-8").splitlines():
+            # Of the actions of a commit only this one has it: others are not parsed.
+            if line.startswith('{"commitInfo"') and (note := json.loads(line)["commitInfo"].get("userMetadata")):
+                return str(note)
+    return None
 
 
 def refuse_other_profile(spark: SparkSession, warehouse: Path, profile: Profile) -> None:

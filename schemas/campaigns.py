@@ -1,27 +1,12 @@
 """`campaigns`: totals and rates of each blast, template and configuration set."""
 
-from enum import StrEnum
-
 from pyspark.sql.types import DateType, DecimalType, StringType, StructField, StructType
 
 from schemas.contract import Role, TableContract, column, count
+from schemas.messages import CampaignKind
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.region_summary import metric_columns
 from schemas.stages import STAGES, account_columns
-
-
-class CampaignKind(StrEnum):
-    """What a campaign is."""
-
-    BLAST = "blast"
-    """A campaign of Sailthru."""
-    TEMPLATE = "template"
-    """Triggered mail of Sailthru, by the name of its template."""
-    CONFIGURATION_SET = "configuration_set"
-    """Mail of SES, by its configuration set."""
-    UNKNOWN = "unknown"
-    """The provider's messages of which no event states a campaign."""
-
 
 CAMPAIGN_KEY = ("provider", "account", "campaign_kind", "campaign")
 

@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from schemas.campaigns import CAMPAIGNS, CampaignKind
+from schemas.campaigns import CAMPAIGNS
 from schemas.catalog import tables_with, with_metrics
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES, FileStatus
 from schemas.invitations import INVITATIONS
 from schemas.journeys import JOURNEYS, STATES
+from schemas.messages import CampaignKind
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.quality import QUALITY, CheckKind, Severity
 from schemas.quarantine import QUARANTINE, STILL, Reason, ReplayOutcome

@@ -38,7 +38,8 @@ JOURNEYS = TableContract(
     grain="one recipient of one message, and one row more for events that name nobody",
     key=(*MESSAGE_KEY, "recipient"),
     written_by=("build_summaries",),
-    statistics=("send_date",),
+    partitioned_by=("send_date",),
+    statistics=("message_id",),
     schema=StructType(
         [
             *message_key(),
@@ -93,6 +94,10 @@ JOURNEYS = TableContract(
             flag("is_unsubscribed", "Whether the recipient opted out."),
             flag("message_opened", "Whether an open or click of the message names nobody: it may be this recipient's."),
             flag("message_clicked", "Whether a click of the message names nobody: it may be this recipient's."),
+            flag(
+                "message_unsubscribed",
+                "Whether an opt-out after the message names nobody: it may be this recipient's.",
+            ),
             _seconds("seconds_to_deliver", "the first delivery"),
             _seconds("seconds_to_open", "the first open"),
             _seconds("seconds_to_click", "the first click"),

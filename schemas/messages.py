@@ -1,5 +1,7 @@
 """`messages`: what became of each message."""
 
+from enum import StrEnum
+
 from pyspark.sql.types import (
     DateType,
     StringType,
@@ -12,6 +14,19 @@ from schemas.contract import Role, TableContract, column, count, flag
 from schemas.stages import count_columns, first_columns, message_key
 
 MESSAGE_KEY = ("provider", "account", "message_id")
+
+
+class CampaignKind(StrEnum):
+    """What a campaign is."""
+
+    BLAST = "blast"
+    """A campaign of Sailthru."""
+    TEMPLATE = "template"
+    """Triggered mail of Sailthru, by the name of its template."""
+    CONFIGURATION_SET = "configuration_set"
+    """Mail of SES, by its configuration set."""
+    UNKNOWN = "unknown"
+    """The provider's messages of which no event states a campaign."""
 
 
 def about_message() -> list[StructField]:
@@ -38,6 +53,17 @@ def about_message() -> list[StructField]:
             comment="When the provider accepted the message, UTC; NULL if no event states it.",
         ),
         column("profile_id", StringType(), role=Role.SETTLED, comment="Sailthru profile; NULL for SES."),
+        column(
+            "campaign_kind",
+            StringType(),
+            nullable=False,
+            comment="What its campaign is, one of: " + ", ".join(CampaignKind) + " (no event states one).",
+        ),
+        column(
+            "campaign",
+            StringType(),
+            comment="Blast's id or template's name (Sailthru), configuration set (SES); NULL if not stated.",
+        ),
     ]
 
 
@@ -46,16 +72,12 @@ MESSAGES = TableContract(
     grain="one message of which there is an event",
     key=MESSAGE_KEY,
     written_by=("build_summaries",),
-    statistics=("send_date",),
+    partitioned_by=("send_date",),
+    statistics=("message_id",),
     schema=StructType(
         [
             *message_key(),
             *about_message(),
-            column(
-                "campaign",
-                StringType(),
-                comment="Blast's id or template's name (Sailthru), configuration set (SES); NULL if not stated.",
-            ),
             *count_columns("Events of class"),
             *first_columns(),
             count(

@@ -4,7 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from schemas.campaign_regions import CAMPAIGN_REGIONS
-from transforms.campaigns import journeys_with_campaign, with_campaign
+from transforms.campaigns import of_campaign
 from transforms.lifecycle import UNKNOWN
 from transforms.region_summary import requests_by_region, with_order_in_id
 
@@ -20,7 +20,7 @@ def to_campaign_regions(requests: DataFrame, messages: DataFrame, journeys: Data
     asked = requests_by_region(requests)
     region = F.coalesce("region", unknown).alias("region")
     counted = (
-        with_campaign(with_order_in_id(messages))
+        of_campaign(with_order_in_id(messages))
         .join(asked, on="message_id", how="left")
         .withColumn("region", region)
         .groupBy(*key)
@@ -32,7 +32,7 @@ def to_campaign_regions(requests: DataFrame, messages: DataFrame, journeys: Data
     own = requests.select("message_id", "recipient", F.array(region).alias("own"))
     of_message = asked.groupBy("message_id").agg(F.collect_list("region").alias("all"))
     recipients = (
-        journeys_with_campaign(journeys, messages)
+        of_campaign(journeys)
         .where(F.col("recipient").isNotNull())
         .join(own, on=["message_id", "recipient"], how="left")
         .join(of_message, on="message_id", how="left")

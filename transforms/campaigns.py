@@ -3,8 +3,8 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from schemas.campaigns import CAMPAIGN_KEY, CampaignKind
-from schemas.messages import MESSAGE_KEY
+from schemas.campaigns import CAMPAIGN_KEY
+from schemas.messages import MESSAGE_KEY, CampaignKind
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from transforms.region_summary import sums_and_metrics
 
@@ -19,7 +19,7 @@ def to_campaigns(
     """The rows of `campaigns`; `revenues` are those of `message_revenues`."""
     is_named, key = F.col("recipient").isNotNull(), list(CAMPAIGN_KEY)
     recipients = (
-        journeys_with_campaign(journeys, messages)
+        of_campaign(journeys)
         .groupBy(*key, "recipient")
         .agg(F.bool_or("is_opened").alias("is_opened"), F.bool_or("is_clicked").alias("is_clicked"))
         .groupBy(*key)
@@ -37,7 +37,7 @@ def to_campaigns(
         "name",
     )
     return (
-        with_campaign(messages)
+        of_campaign(messages)
         .join(revenues, on=list(MESSAGE_KEY), how="left")
         .groupBy(*key)
         .agg(
@@ -52,27 +52,9 @@ def to_campaigns(
     )
 
 
-def with_campaign(messages: DataFrame) -> DataFrame:
-    """`messages` with the columns `campaign_kind` and `campaign` of the key of `campaigns`."""
-    campaign = F.col("campaign")
-    # Of Sailthru's ids only those of a blast's messages begin with the blast's id and a dot.
-    is_of_blast = F.startswith(F.col("message_id"), F.concat(campaign, F.lit(".")))
-    kind = (
-        F.when(campaign.isNull(), CampaignKind.UNKNOWN.value)
-        .when(F.col("provider") == "ses", CampaignKind.CONFIGURATION_SET.value)
-        .when(is_of_blast, CampaignKind.BLAST.value)
-        .otherwise(CampaignKind.TEMPLATE.value)
-    )
-    stated = F.coalesce(campaign, F.lit(CampaignKind.UNKNOWN.value))
-    return messages.withColumns({"campaign_kind": kind, "campaign": stated})
-
-
-def journeys_with_campaign(journeys: DataFrame, messages: DataFrame) -> DataFrame:
-    """`journeys` with `campaign_kind`, `campaign`, and `message_unsubscribed` (whether anybody opted out after it)."""
-    about = with_campaign(messages).select(
-        *MESSAGE_KEY, "campaign_kind", "campaign", F.col("is_unsubscribed").alias("message_unsubscribed")
-    )
-    return journeys.join(about, on=list(MESSAGE_KEY), how="inner")
+def of_campaign(rows: DataFrame) -> DataFrame:
+    """`messages` or `journeys` with `campaign` as in the key of `campaigns`: `unknown` where none is stated."""
+    return rows.withColumn("campaign", F.coalesce("campaign", F.lit(CampaignKind.UNKNOWN.value)))
 
 
 def message_revenues(sailthru_messages: DataFrame) -> DataFrame:

@@ -5,24 +5,29 @@ from pyspark.sql import functions as F
 
 from schemas.campaigns import CAMPAIGN_KEY
 from schemas.invitations import RECENT
-from transforms.campaigns import journeys_with_campaign
+from transforms.campaigns import of_campaign
 
 
-def to_invitations(journeys: DataFrame, messages: DataFrame, response_days: int) -> DataFrame:
+def to_invitations(journeys: DataFrame, response_days: int, as_of: DataFrame | None = None) -> DataFrame:
     """The rows of `invitations`; recent are the sends of the `response_days` days that end with the newest send.
 
     The newest send, not the clock, so that the same messages give the same rows whenever they are counted.
     """
-    as_of = messages.agg(F.max("send_date").alias("as_of_date"))
+    as_of = newest_send(journeys) if as_of is None else as_of
     is_recent = F.col("send_date") > F.date_sub("as_of_date", response_days)
     return (
-        journeys_with_campaign(journeys, messages)
+        of_campaign(journeys)
         .crossJoin(F.broadcast(as_of))
         .groupBy(*CAMPAIGN_KEY, "as_of_date", "recipient")
         .agg(*_of_recipient("", F.lit(True)), *_of_recipient(RECENT, is_recent))
         .groupBy(*CAMPAIGN_KEY, "as_of_date")
         .agg(*_of_campaign(""), *_of_campaign(RECENT))
     )
+
+
+def newest_send(journeys: DataFrame) -> DataFrame:
+    """One row: `as_of_date`, the day of the newest send."""
+    return journeys.agg(F.max("send_date").alias("as_of_date"))
 
 
 def _of_recipient(prefix: str, is_counted: Column) -> list[Column]:

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from schemas.journeys import STATES
 from schemas.mailbox_providers import MAILBOX_PROVIDERS
-from schemas.messages import MESSAGE_KEY
+from schemas.messages import MESSAGE_KEY, CampaignKind
 from schemas.stages import STAGES
 from transforms.lifecycle import HARD, SOFT, UNKNOWN
 
@@ -36,13 +36,26 @@ def counts_and_firsts() -> list[Column]:
 
 def _about_message(of: Callable[[Column], Column]) -> dict[str, Column]:
     """What the events say of their message, as `of` makes it of aggregates over its journeys."""
-    timestamp, first = of(F.min("timestamp")), of(F.min("event_time"))
+    timestamp, first, campaign = of(F.min("timestamp")), of(F.min("event_time")), of(F.max("campaign"))
     return {
         "send_date": F.to_date(F.coalesce(timestamp, first)),
-        "email_kind": F.coalesce(of(F.max("email_tag")), of(F.max("campaign")), F.lit(UNKNOWN)),
+        "email_kind": F.coalesce(of(F.max("email_tag")), campaign, F.lit(UNKNOWN)),
         "timestamp": timestamp,
         "profile_id": of(F.max("profile_id")),
+        "campaign_kind": _campaign_kind(campaign),
+        "campaign": campaign,
     }
+
+
+def _campaign_kind(campaign: Column) -> Column:
+    # Of Sailthru's ids only those of a blast's messages begin with the blast's id and a dot.
+    is_of_blast = F.startswith(F.col("message_id"), F.concat(campaign, F.lit(".")))
+    return (
+        F.when(campaign.isNull(), CampaignKind.UNKNOWN.value)
+        .when(F.col("provider") == "ses", CampaignKind.CONFIGURATION_SET.value)
+        .when(is_of_blast, CampaignKind.BLAST.value)
+        .otherwise(CampaignKind.TEMPLATE.value)
+    )
 
 
 def to_journeys(lifecycle: DataFrame, sailthru_messages: DataFrame | None = None) -> DataFrame:
@@ -83,6 +96,7 @@ def to_journeys(lifecycle: DataFrame, sailthru_messages: DataFrame | None = None
                 **_about_message(lambda aggregate: aggregate.over(message)),
                 "message_opened": F.max(is_nobody & F.col("is_opened")).over(message),
                 "message_clicked": F.max(is_nobody & F.col("is_clicked")).over(message),
+                "message_unsubscribed": F.max(is_nobody & F.col("is_unsubscribed")).over(message),
                 "steps": F.transform("ordered", lambda s: F.struct(s["event_class"], s["event_time"])),
             }
         )

@@ -39,7 +39,7 @@ def to_lifecycle(events: DataFrame, email_kind_tag: str | None) -> DataFrame:
         tag = F.when(stated != "", stated)
     return events.select(
         "provider",
-        F.when(F.col("provider") == "ses", F.lit("")).otherwise(F.coalesce("account", F.lit(""))).alias("account"),
+        account_of_message().alias("account"),
         "message_id",
         "event_class",
         stage.alias("stage"),
@@ -53,6 +53,11 @@ def to_lifecycle(events: DataFrame, email_kind_tag: str | None) -> DataFrame:
         (is_report & ~is_not_spam).alias("is_report"),
         _bounces(is_suppression).alias("bounces"),
     )
+
+
+def account_of_message() -> Column:
+    """The account in the key of the message that an event is of: empty for SES, whose message ids are unique alone."""
+    return F.when(F.col("provider") == "ses", F.lit("")).otherwise(F.coalesce("account", F.lit("")))
 
 
 def _recipients() -> Column:

@@ -9,7 +9,7 @@ from transforms.journeys import counts_and_firsts
 
 def to_messages(lifecycle: DataFrame, journeys: DataFrame) -> DataFrame:
     """The rows of `messages`: events counted from those of `to_lifecycle`, the rest from `journeys`."""
-    counted = lifecycle.groupBy(*MESSAGE_KEY).agg(*counts_and_firsts(), F.max("campaign").alias("campaign"))
+    counted = lifecycle.groupBy(*MESSAGE_KEY).agg(*counts_and_firsts())
     return counted.join(_outcomes(journeys), on=list(MESSAGE_KEY), how="inner")
 
 

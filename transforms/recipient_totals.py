@@ -3,21 +3,18 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from schemas.campaigns import CampaignKind
-from schemas.messages import MESSAGE_KEY
+from schemas.messages import MESSAGE_KEY, CampaignKind
 from schemas.recipient_totals import DATED, RECIPIENT_KEY
 from schemas.stages import STAGES
-from transforms.campaigns import journeys_with_campaign
 
 
-def to_recipient_totals(journeys: DataFrame, messages: DataFrame, revenues: DataFrame, many: int) -> DataFrame:
+def to_recipient_totals(journeys: DataFrame, revenues: DataFrame, many: int) -> DataFrame:
     """The rows of `recipient_totals`; more than `many` is many, `revenues` are those of `message_revenues`."""
     is_campaign = F.col("campaign_kind").isin(CampaignKind.BLAST.value, CampaignKind.CONFIGURATION_SET.value)
     campaign = F.when(is_campaign, F.col("campaign"))
     opened, clicked = F.col("is_opened"), F.col("is_clicked")
     return (
-        journeys_with_campaign(journeys, messages)
-        .where(F.col("recipient").isNotNull())
+        journeys.where(F.col("recipient").isNotNull())
         .join(revenues, on=list(MESSAGE_KEY), how="left")
         .groupBy(*RECIPIENT_KEY)
         .agg(

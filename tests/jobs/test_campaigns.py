@@ -13,8 +13,9 @@ from jobs.build_summaries import build
 from jobs.generator import generate_ses
 from jobs.stream_events import load
 from schemas.campaign_regions import CAMPAIGN_REGIONS
-from schemas.campaigns import CAMPAIGNS, CampaignKind
+from schemas.campaigns import CAMPAIGNS
 from schemas.invitations import ANSWERS, RECENT
+from schemas.messages import CampaignKind
 from schemas.recipient_totals import RECIPIENT_TOTALS
 from tests.conftest import settings_for
 from tests.jobs.conftest import Built

@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.build_summaries import SUMMARIES
 from jobs.crash_points import VARIABLE
 from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
 from jobs.stream_events import load
+from jobs.summaries import SUMMARIES
 from tests.conftest import settings_for
 from tests.jobs.test_replay_quarantine import older_rules
 from tests.tables import STATE_TABLES, assert_balanced, assert_is_truth, everything

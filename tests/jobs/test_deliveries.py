@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs.build_summaries import SUMMARIES, build
+from jobs.build_summaries import build
 from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
 from jobs.stream_events import load
+from jobs.summaries import SUMMARIES
 from schemas.contract import Role
 from schemas.events import EVENTS
 from tests.conftest import settings_for

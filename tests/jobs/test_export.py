@@ -19,9 +19,10 @@ from pyspark.sql import types as t
 from conf.errors import ConfigurationError
 from jobs import tables
 from jobs.__main__ import main
-from jobs.build_summaries import SUMMARIES, build
+from jobs.build_summaries import build
 from jobs.export import Database, Files, Target, export, target_of
 from jobs.postgresql import DatabaseError
+from jobs.summaries import SUMMARIES
 from schemas.metrics import DEFAULT_PROFILE
 from schemas.views import VIEWS
 from tests.conftest import settings_for

@@ -18,10 +18,11 @@ from pyspark.sql import SparkSession
 
 from conf.settings import Settings
 from jobs import batches, build_summaries, replay_quarantine, sinks
-from jobs.build_summaries import SUMMARIES, build
+from jobs.build_summaries import build
 from jobs.generator import Forms, generate_sailthru, generate_ses
 from jobs.replay_quarantine import replay
 from jobs.stream_events import load
+from jobs.summaries import SUMMARIES
 from schemas.events import EVENTS
 from tests.conftest import settings_for
 from tests.jobs.test_replay_quarantine import SETTLED, assert_same_facts, brought, facts, older_rules

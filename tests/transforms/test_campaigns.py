@@ -5,9 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql.types import StructType
 
 from schemas.journeys import JOURNEYS
-from schemas.requests import REQUESTS
+from schemas.requests import REQUESTS, STATED
 from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
 from tests.transforms.test_journeys import ADA, BO, NOON, TO_BOTH, event, lifecycle
 from transforms.campaign_regions import to_campaign_regions
@@ -19,6 +20,7 @@ from transforms.recipient_totals import to_recipient_totals
 
 NOBODY: dict[str, Any] = {"destination": None}
 NEXT_DAY = 24 * 60
+ASKED = StructType([REQUESTS.schema[name] for name in STATED])
 
 
 def sailthru(event_class: str, message_id: str, campaign: str, minute: float = 0, **given: Any) -> dict[str, Any]:
@@ -63,13 +65,14 @@ def regions_of(spark: SparkSession, events: list[dict[str, Any]], *requests: tup
     """By campaign and region: requests, messages, recipients."""
     journeys, messages = journeys_and_messages(spark, events)
     rows = [(message_id, recipient, None, region) for message_id, recipient, region in requests]
-    asked = spark.createDataFrame(rows, REQUESTS.schema)
+    asked = spark.createDataFrame(rows, ASKED)
     found = to_campaign_regions(asked, messages, journeys).collect()
     return {(row.campaign, row.region): (row.requests, row.messages, row.recipients) for row in found}
 
 
 def invitation(spark: SparkSession, events: list[dict[str, Any]], response_days: int = 30) -> Row:
-    (row,) = to_invitations(*journeys_and_messages(spark, events), response_days).collect()
+    journeys, _ = journeys_and_messages(spark, events)
+    (row,) = to_invitations(journeys, response_days).collect()
     return row
 
 
@@ -143,7 +146,7 @@ def test_each_recipient_is_of_the_region_that_the_own_request_names(spark: Spark
 def test_a_request_counts_with_the_first_of_two_clients_messages(spark: SparkSession) -> None:
     other = sailthru("send", "68fb", "Welcome") | {"account": "8"}
     journeys, messages = journeys_and_messages(spark, [sailthru("send", "68fb", "Welcome"), other])
-    requests = spark.createDataFrame([("68fb", ADA, None, "EU")], REQUESTS.schema)
+    requests = spark.createDataFrame([("68fb", ADA, None, "EU")], ASKED)
     found = to_campaign_regions(requests, messages, journeys).collect()
     assert {(row.account, row.region): (row.requests, row.recipients) for row in found} == {
         ("7", "EU"): (1, 1),
@@ -158,8 +161,8 @@ def test_a_profile_has_its_blasts_counted_apart_from_triggered_mail(spark: Spark
         sailthru("open", "13.1", "13", 5),
         sailthru("click", "68fb", "Welcome", 20),
     ]
-    journeys, messages = journeys_and_messages(spark, events)
-    (row,) = to_recipient_totals(journeys, messages, revenues(spark, ("12.1", "2.5", "1")), many=2).collect()
+    journeys, _ = journeys_and_messages(spark, events)
+    (row,) = to_recipient_totals(journeys, revenues(spark, ("12.1", "2.5", "1")), many=2).collect()
     assert (row.recipient, row.messages, row.messages_opened, row.messages_clicked) == ("p", 4, 3, 2)
     assert (row.campaigns, row.campaigns_opened, row.campaigns_clicked) == (2, 2, 1)
     assert (row.sent, row.opened, row.clicked, row.revenue) == (2, 1, 4, Decimal("2.5000"))
@@ -169,8 +172,8 @@ def test_a_profile_has_its_blasts_counted_apart_from_triggered_mail(spark: Spark
 
 
 def test_nobody_has_no_totals(spark: SparkSession) -> None:
-    journeys, messages = journeys_and_messages(spark, [event("open", **TO_BOTH), event("send", message_id="n")])
-    found = to_recipient_totals(journeys, messages, revenues(spark), many=0).collect()
+    journeys, _ = journeys_and_messages(spark, [event("open", **TO_BOTH), event("send", message_id="n")])
+    found = to_recipient_totals(journeys, revenues(spark), many=0).collect()
     assert [(row.recipient, row.opened, row.has_many_campaigns) for row in found] == [(ADA, 0, True)]
 
 

@@ -1,0 +1,283 @@
+"""What summaries are made of, and what of it is new since they were last made."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.errors import ConfigurationError
+from conf.settings import Settings
+from jobs import requests, tables
+from jobs.drift import read_drift
+from jobs.rules import made_by
+from jobs.storage import local_path
+from schemas.campaigns import CAMPAIGN_KEY
+from schemas.catalog import TABLES
+from schemas.contract import TableContract
+from schemas.drift import DRIFT
+from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.journeys import JOURNEYS
+from schemas.messages import MESSAGE_KEY, MESSAGES
+from schemas.requests import REQUESTS
+from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
+from transforms.campaigns import of_campaign
+from transforms.increments import is_of, with_rows, without_rows
+from transforms.journeys import to_journeys
+from transforms.lifecycle import account_of_message, to_lifecycle
+from transforms.messages import to_messages
+
+_LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS)
+_MADE = (REQUESTS, JOURNEYS, MESSAGES)
+MOST_TOUCHED = 0.2
+"""The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
+_MANY = 1_000_000
+"""Keys that are not sent to every executor whole any more."""
+
+
+@dataclass(frozen=True)
+class Touched:
+    """The messages of which something is new since a summary was made, and all that is known of them now."""
+
+    keys: DataFrame
+    """Distinct, of MESSAGE_KEY."""
+    journeys: DataFrame
+    messages: DataFrame
+
+
+class Sources:
+    """One and the same version of each table for all summaries of a run, and each other."""
+
+    def __init__(self, spark: SparkSession, settings: Settings, *, full: bool) -> None:
+        self._spark, self.settings, self._full = spark, settings, full
+        self._warehouse = local_path(settings.warehouse)
+        self.as_of = datetime.now(UTC)
+        self._versions: dict[str, int] = {}
+        # The ledger first: what its lines count is then in the version of every other table, whenever it is looked at.
+        for contract in _LOADED:
+            if tables.is_there(self._warehouse, contract):
+                self.version_of(contract)
+        self._written: set[str] = set()
+        self._computed: dict[str, DataFrame] = {}
+        self._touched: dict[tuple[int, ...], Touched | None] = {}
+
+    # --- The tables as they are
+
+    @cached_property
+    def lifecycle(self) -> DataFrame:
+        """The rows of `to_lifecycle`."""
+        return to_lifecycle(self.stored(EVENTS), self.settings.email_kind_tag)
+
+    @cached_property
+    def requests(self) -> DataFrame:
+        """The rows of `requests`, as the source says now."""
+        requests.snapshot(self._spark, self.settings, full=self._full)
+        return self.stored(REQUESTS)
+
+    def refuse_other_profile(self) -> None:
+        """Raise ConfigurationError if a stored table has the metrics of another profile than the settings say."""
+        tables.refuse_other_profile(self._spark, self._warehouse, self.settings.metrics.chosen)
+
+    @property
+    def everything(self) -> dict[str, DataFrame]:
+        """By its name every table that is stored."""
+        return {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
+
+    def version_of(self, contract: TableContract) -> int:
+        """The version of a stored table that this run reads: the newest when it is first asked for."""
+        if contract.name not in self._versions:
+            if not tables.is_there(self._warehouse, contract):
+                raise without(contract, self._warehouse)
+            self._versions[contract.name] = tables.version(self._spark, self._warehouse, contract)
+        return self._versions[contract.name]
+
+    def stored(self, contract: TableContract) -> DataFrame:
+        """A stored table, in the one version that this run reads."""
+        return tables.read(self._spark, self._warehouse, contract, self.version_of(contract))
+
+    def state(self, contract: TableContract) -> DataFrame:
+        """A stored table, in the one version that this run reads; without rows if it was never made."""
+        if tables.is_there(self._warehouse, contract):
+            return self.stored(contract)
+        return self._spark.createDataFrame([], contract.stored_schema)
+
+    @cached_property
+    def drift(self) -> DataFrame:
+        """The rows of `drift`: those of files that it does not stand for yet are read, with `full` all files."""
+        said = None if self._full else tables.note_of(self._warehouse, DRIFT)
+        known = json.loads(said)[_version(FILES)] if said else None
+        return read_drift(self._spark, self.settings, self.version_of(FILES), known)
+
+    def of(self, contract: TableContract) -> DataFrame:
+        """`journeys` or `messages`: read if the stored ones are of the versions that this run reads, else computed."""
+        if contract.name in self._written or self.is_current(contract):
+            return self.stored(contract)
+        if contract.name not in self._computed:
+            rows = (
+                to_journeys(self.lifecycle, self.state(SAILTHRU_MESSAGES))
+                if contract is JOURNEYS
+                else to_messages(self.lifecycle, self.of(JOURNEYS))
+            )
+            self._computed[contract.name] = tables.shaped_as(rows, contract)
+        return self._computed[contract.name]
+
+    @cached_property
+    def campaign_sizes(self) -> DataFrame:
+        """The key of each campaign, and how many `messages` are its."""
+        return (
+            of_campaign(self.of(MESSAGES))
+            .groupBy(*CAMPAIGN_KEY)
+            .agg(F.count(F.lit(1)).alias("messages"))
+            .localCheckpoint()
+        )
+
+    # --- What was made of which versions
+
+    def note(self) -> str:
+        """What a summary's commit says of how it was made."""
+        versions = {_version(t): self._versions[t.name] for t in (*_LOADED, *_MADE) if t.name in self._versions}
+        return json.dumps({**versions, "made_by": self._made_by})
+
+    @cached_property
+    def _made_by(self) -> str:
+        of = self.settings
+        return made_by(
+            [
+                of.email_kind_tag,
+                of.metrics.model_dump(mode="json"),
+                of.campaigns.model_dump(mode="json"),
+                of.sailthru.client_id,
+            ]
+        )
+
+    def since(self, contract: TableContract) -> Mapping[str, int] | None:
+        """The versions that a stored summary was made of, by `<table>_version`; None if it must be made anew."""
+        said = None if self._full else tables.note_of(self._warehouse, contract)
+        found = json.loads(said) if said else {}
+        return found if found.pop("made_by", None) == self._made_by else None
+
+    def is_current(self, contract: TableContract) -> bool:
+        """Whether stored `journeys` or `messages` are of the versions that this run reads."""
+        since = self.since(contract)
+        if since is None:
+            return False
+        return all(since.get(_version(t)) == self._versions.get(t.name) for t in (EVENTS, SAILTHRU_MESSAGES))
+
+    def use_written(self, contract: TableContract) -> None:
+        """From now on read the summary as it is now."""
+        self._versions.pop(contract.name, None)
+        self.version_of(contract)
+        self._written.add(contract.name)
+
+    # --- What is new
+
+    def before(self, contract: TableContract, since: Mapping[str, int]) -> DataFrame:
+        """A table as it was when a summary was made."""
+        return tables.read(self._spark, self._warehouse, contract, since[_version(contract)])
+
+    def is_unchanged(self, since: Mapping[str, int]) -> bool:
+        """Whether each table of which a summary was made is as it was."""
+        loaded = all(since.get(_version(t)) == self._versions.get(t.name) for t in _LOADED)
+        return loaded and all(since[_version(t)] == self.version_of(t) for t in _MADE if _version(t) in since)
+
+    def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
+        """Whether a table is of the version of which a summary was made."""
+        return since.get(_version(contract)) == self._versions.get(contract.name)
+
+    def can_be_read(self, contract: TableContract, since: Mapping[str, int]) -> bool:
+        """Whether the version of a table of which a summary was made is there, and still whole."""
+        return _version(contract) in since and tables.is_whole(
+            self._spark, self._warehouse, contract, since[_version(contract)]
+        )
+
+    def difference(self, contract: TableContract, since: Mapping[str, int]) -> tables.Difference | None:
+        """What is new of a table since a summary was made; None if that cannot be told any more."""
+        before, now = since.get(_version(contract)), self._versions.get(contract.name)
+        if now is None and before is None:
+            return tables.Difference(frozenset(), frozenset(), frozenset())
+        if before is None or now is None:
+            return None
+        return tables.difference(self._spark, self._warehouse, contract, before, now)
+
+    def touched(self, since: Mapping[str, int]) -> Touched | None:
+        """The messages of which something is new since a summary was made; None if all should be made anew.
+
+        A message's events are looked for on the days on which its journeys, as they are stored, have events, and on
+        those that have new ones.
+        """
+        key = (since.get(_version(EVENTS), -1), since.get(_version(SAILTHRU_MESSAGES), -1))
+        if key not in self._touched:
+            self._touched[key] = self._find_touched(since)
+        return self._touched[key]
+
+    def _find_touched(self, since: Mapping[str, int]) -> Touched | None:
+        events = self.difference(EVENTS, since)
+        states = self.difference(SAILTHRU_MESSAGES, since)
+        known = self.since(JOURNEYS)
+        if events is None or states is None or known is None or known[_version(EVENTS)] < since[_version(EVENTS)]:
+            return None
+        keys = self._new_keys(events, states, since).localCheckpoint()
+        there = tables.read(self._spark, self._warehouse, JOURNEYS)
+        count = keys.count()
+        if count > MOST_TOUCHED * there.count():
+            return None
+        if count <= _MANY:
+            keys = F.broadcast(keys)
+        days = self.days_of(with_rows(there, keys, MESSAGE_KEY), "send_date")
+        steps = with_rows(there.where(is_of(JOURNEYS, days)), keys, MESSAGE_KEY).select(
+            F.explode("steps").alias("step")
+        )
+        dates = self.days_of(steps.select(F.to_date("step.event_time").alias("day")), "day") | events.days
+        lifecycle = with_rows(
+            _with_message_account(self.stored(EVENTS).where(is_of(EVENTS, dates))),
+            keys,
+            ("provider", "message_account", "message_id"),
+            MESSAGE_KEY,
+        )
+        lifecycle = to_lifecycle(lifecycle, self.settings.email_kind_tag).localCheckpoint()
+        own = with_rows(self.state(SAILTHRU_MESSAGES), keys, ("client_id", "message_id"), ("account", "message_id"))
+        journeys = tables.shaped_as(to_journeys(lifecycle, own), JOURNEYS).localCheckpoint()
+        messages = tables.shaped_as(to_messages(lifecycle, journeys), MESSAGES).localCheckpoint()
+        return Touched(keys, journeys, messages)
+
+    def _new_keys(self, events: tables.Difference, states: tables.Difference, since: Mapping[str, int]) -> DataFrame:
+        """The messages that new events, or new versions of Sailthru's records, are of."""
+        found = _with_message_account(_in_files(self.stored(EVENTS).where(is_of(EVENTS, events.days)), events.added))
+        keys = found.select("provider", F.col("message_account").alias("account"), "message_id")
+        if states.days:
+            version = ("client_id", "message_id", "version", "record")
+            new = _in_files(self.stored(SAILTHRU_MESSAGES).where(is_of(SAILTHRU_MESSAGES, states.days)), states.added)
+            old = self.before(SAILTHRU_MESSAGES, since).where(is_of(SAILTHRU_MESSAGES, states.days))
+            changed = without_rows(new.select(*version), _in_files(old, states.removed).select(*version), version)
+            own = changed.select(F.lit("sailthru").alias("provider"), F.col("client_id").alias("account"), "message_id")
+            keys = keys.unionByName(own)
+        return keys.distinct()
+
+    @staticmethod
+    def days_of(rows: DataFrame, name: str) -> frozenset[date | None]:
+        """The days in a column."""
+        return frozenset(row[0] for row in rows.select(name).distinct().collect())
+
+
+def _version(contract: TableContract) -> str:
+    return f"{contract.name}_version"
+
+
+def _in_files(rows: DataFrame, names: frozenset[str]) -> DataFrame:
+    return rows.where(F.col("_metadata.file_name").isin(sorted(names)))
+
+
+def _with_message_account(events: DataFrame) -> DataFrame:
+    return events.withColumn("message_account", account_of_message())
+
+
+def without(contract: TableContract, warehouse: Path) -> ConfigurationError:
+    """A warehouse lacks a table that the stream makes."""
+    return ConfigurationError(
+        f"No table `{contract.name}` in {warehouse}: run stream_events first, or name its --warehouse."
+    )

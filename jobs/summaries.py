@@ -1,0 +1,300 @@
+"""Every summary: how its rows come out of the sources, made anew or, where little is new, by parts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.providers import PROVIDERS
+from jobs.sources import Sources, Touched
+from schemas.campaign_regions import CAMPAIGN_REGIONS
+from schemas.campaigns import CAMPAIGN_KEY, CAMPAIGNS
+from schemas.checks import quality_checks
+from schemas.contract import TableContract
+from schemas.drift import DRIFT
+from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.freshness import FRESHNESS
+from schemas.invitations import INVITATIONS, RECENT
+from schemas.journeys import JOURNEYS
+from schemas.messages import MESSAGE_KEY, MESSAGES, CampaignKind
+from schemas.quality import QUALITY
+from schemas.recipient_totals import RECIPIENT_KEY, RECIPIENT_TOTALS
+from schemas.region_summary import REGION_SUMMARY
+from schemas.requests import REQUESTS
+from schemas.restatement import RESTATEMENT
+from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
+from transforms.campaign_regions import to_campaign_regions
+from transforms.campaigns import message_revenues, of_campaign, to_campaigns
+from transforms.freshness import to_freshness
+from transforms.increments import is_of, is_on, with_rows, without_rows
+from transforms.invitations import newest_send, to_invitations
+from transforms.quality import to_quality
+from transforms.recipient_totals import to_recipient_totals
+from transforms.region_summary import to_region_summary
+from transforms.restatement import to_restatement
+
+Since = Mapping[str, int]
+"""The versions that a stored summary was made of, by `<table>_version`."""
+Days = frozenset[date | None]
+MOST_OF_CAMPAIGNS = 0.5
+"""The share of messages up to which their campaigns are made anew alone."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What replaces the rows of some days of a summary, or all of its rows."""
+
+    rows: DataFrame
+    days: Days | None = None
+    """None: `rows` are the whole summary."""
+
+
+PartOf = Callable[[Sources, Since], Part | None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table of answers, and how its rows come out of the sources."""
+
+    contract: TableContract
+    rows: Callable[[Sources], DataFrame]
+    part: PartOf | None = None
+    """Of what is new since; None if the summary should be made anew. Both ways give the same rows."""
+
+
+# --- One row per message, or message and recipient: those of which something is new
+
+
+def _messages_part(contract: TableContract, new: Callable[[Touched], DataFrame]) -> PartOf:
+    def part(sources: Sources, since: Since) -> Part | None:
+        touched = sources.touched(since)
+        if touched is None:
+            return None
+        stored, rows = sources.stored(contract), new(touched)
+        days = sources.days_of(with_rows(stored, touched.keys, MESSAGE_KEY), "send_date")
+        days |= sources.days_of(rows, "send_date")
+        kept = without_rows(stored.where(is_of(contract, days)), touched.keys, MESSAGE_KEY)
+        return Part(kept.unionByName(rows), days)
+
+    return part
+
+
+# --- One row per day and what not: the days of such messages
+
+
+def _days_touched(sources: Sources, touched: Touched, since: Since) -> Days:
+    """The days on which the touched messages were sent, as it was known then and as it is now."""
+    was = with_rows(sources.before(MESSAGES, since), touched.keys, MESSAGE_KEY)
+    return sources.days_of(was, "send_date") | sources.days_of(touched.messages, "send_date")
+
+
+def _restatement(sources: Sources) -> DataFrame:
+    return to_restatement(sources.of(MESSAGES), sources.state(RESTATEMENT), sources.as_of)
+
+
+def _restatement_part(sources: Sources, since: Since) -> Part | None:
+    touched = sources.touched(since)
+    if touched is None:
+        return None
+    is_touched = is_on("send_date", _days_touched(sources, touched, since))
+    published = sources.stored(RESTATEMENT)
+    now = to_restatement(sources.of(MESSAGES).where(is_touched), published.where(is_touched), sources.as_of)
+    return Part(published.where(~is_touched).unionByName(now.select(*published.columns)))
+
+
+def _regions(sources: Sources) -> DataFrame:
+    return to_region_summary(sources.requests, sources.of(MESSAGES), sources.settings.metrics.chosen)
+
+
+def _changed_requests(sources: Sources, since: Since) -> DataFrame | None:
+    """The requests that were added, corrected or removed since: REQUESTS.key, and `request_date` then or now."""
+    changed = sources.difference(REQUESTS, since)
+    if changed is None:
+        return None
+    row = [*REQUESTS.key, "row_hash"]
+    was, now = (
+        rows.where(is_of(REQUESTS, changed.days)).select(*row, "request_date")
+        for rows in (sources.before(REQUESTS, since), sources.requests)
+    )
+    return without_rows(was, now, row).unionByName(without_rows(now, was, row)).localCheckpoint()
+
+
+def _regions_part(sources: Sources, since: Since) -> Part | None:
+    requests, messages = sources.requests, sources.of(MESSAGES)
+    touched, changed = sources.touched(since), _changed_requests(sources, since)
+    if touched is None or changed is None:
+        return None
+    ids = F.broadcast(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
+    # Until its first event was there, a message was a request without events, of the day of the request.
+    days = sources.days_of(with_rows(requests, ids, ["message_id"]), "request_date")
+    days |= sources.days_of(changed, "request_date") | _days_touched(sources, touched, since)
+    days |= sources.days_of(with_rows(messages, ids, ["message_id"]), "send_date")
+    # All that may be of these days: their messages with their requests, their requests with their messages.
+    of_days = messages.where(is_on("send_date", days)).select("message_id")
+    ids = of_days.unionByName(requests.where(is_of(REQUESTS, days)).select("message_id")).distinct().localCheckpoint()
+    elsewhere = with_rows(messages.where(~is_on("send_date", days)), ids, ["message_id"])
+    near = messages.where(is_on("send_date", days | sources.days_of(elsewhere, "send_date")))
+    rows = to_region_summary(
+        with_rows(requests, ids, ["message_id"]),
+        with_rows(near, ids, ["message_id"]),
+        sources.settings.metrics.chosen,
+    ).where(is_on("send_date", days))
+    stored = sources.stored(REGION_SUMMARY)
+    return Part(stored.where(~is_on("send_date", days)).unionByName(rows.select(*stored.columns)))
+
+
+# --- One row per campaign or recipient: those of such messages
+
+
+def _campaigns(sources: Sources) -> DataFrame:
+    revenues, blasts = message_revenues(sources.state(SAILTHRU_MESSAGES)), sources.state(BLASTS)
+    return to_campaigns(sources.of(MESSAGES), sources.of(JOURNEYS), revenues, blasts, sources.settings.metrics.chosen)
+
+
+def _campaigns_part(sources: Sources, since: Since) -> Part | None:
+    touched, renamed = sources.touched(since), _renamed_blasts(sources, since)
+    if touched is None or renamed is None:
+        return None
+    keys = _few(sources, _campaigns_of(sources, touched, since).unionByName(renamed).distinct())
+    if keys is None:
+        return None
+    rows = to_campaigns(
+        with_rows(of_campaign(sources.of(MESSAGES)), keys, CAMPAIGN_KEY),
+        with_rows(of_campaign(sources.of(JOURNEYS)), keys, CAMPAIGN_KEY),
+        message_revenues(sources.state(SAILTHRU_MESSAGES)),
+        sources.state(BLASTS),
+        sources.settings.metrics.chosen,
+    )
+    return _with(sources.stored(CAMPAIGNS), rows, keys)
+
+
+def _campaigns_of(sources: Sources, touched: Touched, since: Since) -> DataFrame:
+    """The campaigns of the touched messages, as it was known then and as it is now."""
+    was = with_rows(sources.before(MESSAGES, since), touched.keys, MESSAGE_KEY).select(*CAMPAIGN_KEY)
+    return of_campaign(was.unionByName(touched.messages.select(*CAMPAIGN_KEY)))
+
+
+def _renamed_blasts(sources: Sources, since: Since) -> DataFrame | None:
+    """The blasts that have another name than then; None if that cannot be told any more."""
+    if sources.is_as_it_was(BLASTS, since):
+        return sources.stored(CAMPAIGNS).select(*CAMPAIGN_KEY).limit(0)
+    if not sources.can_be_read(BLASTS, since):
+        return None
+    named = ["client_id", "id", "name"]
+    new = without_rows(sources.stored(BLASTS), sources.before(BLASTS, since), named)
+    provider, kind = F.lit("sailthru").alias("provider"), F.lit(CampaignKind.BLAST.value).alias("campaign_kind")
+    return new.select(provider, F.col("client_id").alias("account"), kind, F.col("id").alias("campaign"))
+
+
+def _few(sources: Sources, keys: DataFrame) -> DataFrame | None:
+    """The campaigns, or None if theirs are so many of all messages that all campaigns may as well be made anew."""
+    keys = keys.localCheckpoint()
+    of_keys = with_rows(sources.campaign_sizes, keys, CAMPAIGN_KEY)
+    few, some = (sum(row.messages for row in sizes.collect()) for sizes in (of_keys, sources.campaign_sizes))
+    return F.broadcast(keys) if few <= MOST_OF_CAMPAIGNS * some else None
+
+
+def _with(stored: DataFrame, rows: DataFrame, keys: DataFrame) -> Part:
+    """The rows of the campaigns in place of those that are stored."""
+    return Part(without_rows(stored, keys, CAMPAIGN_KEY).unionByName(rows.select(*stored.columns)))
+
+
+def _campaign_regions(sources: Sources) -> DataFrame:
+    return to_campaign_regions(sources.requests, sources.of(MESSAGES), sources.of(JOURNEYS))
+
+
+def _campaign_regions_part(sources: Sources, since: Since) -> Part | None:
+    requests, messages = sources.requests, sources.of(MESSAGES)
+    touched, changed = sources.touched(since), _changed_requests(sources, since)
+    if touched is None or changed is None:
+        return None
+    ids = changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct()
+    asked = of_campaign(with_rows(messages, ids, ["message_id"])).select(*CAMPAIGN_KEY)
+    keys = _few(sources, _campaigns_of(sources, touched, since).unionByName(asked).distinct())
+    if keys is None:
+        return None
+    of_keys = with_rows(of_campaign(messages), keys, CAMPAIGN_KEY).select("message_id").distinct()
+    rows = to_campaign_regions(
+        with_rows(requests, of_keys, ["message_id"]),
+        with_rows(messages, of_keys, ["message_id"]),  # those of other campaigns too: a request counts with the first
+        with_rows(of_campaign(sources.of(JOURNEYS)), keys, CAMPAIGN_KEY),
+    )
+    return _with(sources.stored(CAMPAIGN_REGIONS), with_rows(rows, keys, CAMPAIGN_KEY), keys)
+
+
+def _recipient_totals(sources: Sources) -> DataFrame:
+    return _totals_of(sources, sources.of(JOURNEYS))
+
+
+def _totals_of(sources: Sources, journeys: DataFrame) -> DataFrame:
+    revenues, many = message_revenues(sources.state(SAILTHRU_MESSAGES)), sources.settings.campaigns.many
+    return to_recipient_totals(journeys, revenues, many)
+
+
+def _recipient_totals_part(sources: Sources, since: Since) -> Part | None:
+    touched = sources.touched(since)
+    if touched is None:
+        return None
+    was = with_rows(sources.before(JOURNEYS, since), touched.keys, MESSAGE_KEY).select(*RECIPIENT_KEY)
+    keys = was.unionByName(touched.journeys.select(*RECIPIENT_KEY)).distinct().localCheckpoint()
+    rows = _totals_of(sources, with_rows(sources.of(JOURNEYS), keys, RECIPIENT_KEY))
+    stored = sources.stored(RECIPIENT_TOTALS)
+    return Part(without_rows(stored, keys, RECIPIENT_KEY).unionByName(rows.select(*stored.columns)))
+
+
+def _invitations(sources: Sources) -> DataFrame:
+    return to_invitations(sources.of(JOURNEYS), sources.settings.campaigns.response_days)
+
+
+def _invitations_part(sources: Sources, since: Since) -> Part | None:
+    touched = sources.touched(since)
+    if touched is None:
+        return None
+    stored, as_of = sources.stored(INVITATIONS), newest_send(sources.of(JOURNEYS)).localCheckpoint()
+    # Whose sends were recent may have none any more, now that the newest send is another.
+    recent = stored.where(F.col(f"{RECENT}invited") > 0).select(*CAMPAIGN_KEY)
+    keys = _few(sources, _campaigns_of(sources, touched, since).unionByName(recent).distinct())
+    if keys is None:
+        return None
+    journeys = with_rows(of_campaign(sources.of(JOURNEYS)), keys, CAMPAIGN_KEY)
+    rows = to_invitations(journeys, sources.settings.campaigns.response_days, as_of)
+    kept = stored.drop("as_of_date").crossJoin(F.broadcast(as_of)).select(*stored.columns)
+    return _with(kept, rows, keys)
+
+
+# --- Of the warehouse as a whole
+
+
+def _freshness(sources: Sources) -> DataFrame:
+    client_id = sources.settings.sailthru.client_id
+    return to_freshness(sources.stored(FILES), sources.stored(EVENTS), client_id, sources.as_of)
+
+
+def _quality(sources: Sources) -> DataFrame:
+    after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
+    metrics = sources.settings.metrics.chosen
+    checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics)
+    sources.refuse_other_profile()
+    return to_quality(sources.everything, checks)
+
+
+SUMMARIES = {
+    summary.contract.name: summary
+    for summary in (
+        Summary(JOURNEYS, lambda sources: sources.of(JOURNEYS), _messages_part(JOURNEYS, lambda new: new.journeys)),
+        Summary(MESSAGES, lambda sources: sources.of(MESSAGES), _messages_part(MESSAGES, lambda new: new.messages)),
+        Summary(REGION_SUMMARY, _regions, _regions_part),
+        Summary(RESTATEMENT, _restatement, _restatement_part),
+        Summary(CAMPAIGNS, _campaigns, _campaigns_part),
+        Summary(CAMPAIGN_REGIONS, _campaign_regions, _campaign_regions_part),
+        Summary(RECIPIENT_TOTALS, _recipient_totals, _recipient_totals_part),
+        Summary(INVITATIONS, _invitations, _invitations_part),
+        Summary(DRIFT, lambda sources: sources.drift),
+        Summary(FRESHNESS, _freshness),
+        Summary(QUALITY, _quality),
+    )
+}
+"""In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""
