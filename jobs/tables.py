@@ -20,7 +20,7 @@ from conf.errors import ConfigurationError, PipelineError
 from jobs.locks import writing
 from jobs.storage import local_path
 from schemas.catalog import TABLES, with_metrics
-from schemas.contract import TableContract, missing_columns
+from schemas.contract import STATISTICS, TableContract, missing_columns
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.views import views
 from transforms.states import is_newer
@@ -67,15 +67,19 @@ def _migrate(spark: SparkSession, path: str, contract: TableContract) -> None:
             f"The table {path} {problem}: it was made by another version of this project. Load the files again into "
             "a new warehouse: ./spark-submit.sh stream_events --available-now --warehouse <new folder>"
         )
-    table = "delta.`" + path.replace("`", "``") + "`"
+    table = _quoted_table(path)
     if missing := [f for f in contract.stored_schema.fields if f.name not in found.names]:
         columns = ", ".join(
             f"`{f.name}` {f.dataType.simpleString()} comment {_quoted(f.metadata['comment'])}" for f in missing
         )
         spark.sql(f"alter table {table} add columns ({columns})")
-    if stale := {k: v for k, v in contract.table_properties.items() if detail.properties.get(k) != v}:
-        values = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in stale.items())
-        spark.sql(f"alter table {table} set tblproperties ({values})")
+    _set_properties(spark, path, {k: v for k, v in contract.table_properties.items() if detail.properties.get(k) != v})
+
+
+def _set_properties(spark: SparkSession, path: str, properties: Mapping[str, str]) -> None:
+    if properties:
+        values = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items())
+        spark.sql(f"alter table {_quoted_table(path)} set tblproperties ({values})")
 
 
 def _difference(contract: TableContract, found: StructType, partitioned_by: Sequence[str]) -> str:
@@ -88,6 +92,10 @@ def _difference(contract: TableContract, found: StructType, partitioned_by: Sequ
     if tuple(partitioned_by) != contract.partitioned_by:
         return f"is partitioned by {', '.join(partitioned_by) or 'nothing'}"
     return ""
+
+
+def _quoted_table(path: str) -> str:
+    return "delta.`" + path.replace("`", "``") + "`"
 
 
 def _quoted(text: str) -> str:
@@ -154,10 +162,14 @@ def replace(spark: SparkSession, warehouse: Path, rows: DataFrame, contract: Tab
     if was_there and (has_other_shape := _has_other_shape(spark, path, contract)):
         comments = {f.name: f.metadata for f in contract.stored_schema.fields}
         shaped = shaped.select(*[F.col(f"`{n}`").alias(n, metadata=comments[n]) for n in shaped.columns])
+        # Else Delta refuses statistics of a column that the table will not have, or be partitioned by.
+        spark.sql(f"alter table {_quoted_table(path)} unset tblproperties if exists ('{STATISTICS}')")
     writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
     if was_there and has_other_shape:
         writer = writer.option("overwriteSchema", "true").partitionBy(*contract.partitioned_by)
     writer.save(path)
+    if was_there and has_other_shape:
+        _set_properties(spark, path, contract.table_properties)
 
 
 def _has_other_shape(spark: SparkSession, path: str, contract: TableContract) -> bool:

@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 from pyspark.sql.types import BooleanType, DataType, LongType, StructField, StructType
 
+STATISTICS = "delta.dataSkippingStatsColumns"
+
 
 class Role(StrEnum):
     """How far a column's value depends on which copy of an event was kept."""
@@ -77,7 +79,7 @@ class TableContract:
         return {
             "delta.enableDeletionVectors": "false",
             "delta.columnMapping.mode": "none",
-            "delta.dataSkippingStatsColumns": ",".join(self.statistics),
+            STATISTICS: ",".join(self.statistics),
             **self.properties,
         }
 
