@@ -20,13 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from jobs.build_summaries import build
 from jobs.crash_points import VARIABLE
 from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
 from tests.conftest import settings_for
+from tests.jobs.test_increments import change_requests
 from tests.jobs.test_replay_quarantine import older_rules
 from tests.tables import STATE_TABLES, assert_balanced, assert_is_truth, everything
 
@@ -89,6 +92,8 @@ class Scenario:
     """Makes `input`, and if the job needs one the `warehouse`, below a folder from a seed."""
     in_order: bool = False
     """Whether a step is not reached again once a later one was."""
+    check: Callable[[Path], None] = lambda warehouse: None
+    """That the job did what it is killed at, by the warehouse of the run never killed."""
 
 
 BATCH = ("files listed", "batch planned", "records parsed", "duplicates found", "events committed")
@@ -106,12 +111,23 @@ def sailthru_files(folder: Path, seed: int, _: SparkSession) -> None:
     generate_sailthru(folder / "input", messages=60, seed=seed, days=2, update_days=1)
 
 
-def loaded(folder: Path, seed: int, spark: SparkSession) -> None:
-    """Both providers and requests, loaded."""
-    source = folder / "input"
-    truths = generate_ses(source, events=300, seed=seed), generate_sailthru(source, messages=60, seed=seed, days=2)
-    generate_requests(source, *truths, seed=seed)
-    load(settings_for(folder), spark=spark)
+def partly_summarised(folder: Path, seed: int, spark: SparkSession) -> None:
+    """Both providers and requests loaded and summarised, then some more of each; both ways of a build are at hand."""
+    source, settings = folder / "input", settings_for(folder)
+    ses = generate_ses(source, events=300, seed=seed, events_per_file=15)
+    sailthru = generate_sailthru(source, messages=60, seed=seed, days=2)
+    generate_requests(source, ses, sailthru, seed=seed)
+    later = [
+        file for p in ("ses", "sailthru") for file in sorted(f for f in (source / p).rglob("*") if f.is_file())[-1:]
+    ]
+    for file in later:
+        file.rename(file.with_name(f".{file.name}"))
+    load(settings, spark=spark)
+    build(settings, spark=spark)
+    for file in later:
+        file.with_name(f".{file.name}").rename(file)
+    change_requests(source / "requests", random.Random(seed))
+    load(settings, spark=spark)
 
 
 def quarantined(folder: Path, seed: int, spark: SparkSession) -> None:
@@ -120,6 +136,12 @@ def quarantined(folder: Path, seed: int, spark: SparkSession) -> None:
     sailthru_files(folder, seed, spark)
     with older_rules():
         load(settings_for(folder), spark=spark)
+
+
+def is_made_by_parts(warehouse: Path) -> None:
+    """The newest commit of `journeys` replaced some days of it."""
+    (newest,) = DeltaTable(str(warehouse / "journeys")).history(1)
+    assert "send_date" in newest["operationParameters"].get("predicate", ""), newest
 
 
 SCENARIOS = {
@@ -139,9 +161,10 @@ SCENARIOS = {
     ),
     "summaries": Scenario(
         job="build_summaries",
-        steps=tuple(f"{name} committed" for name in SUMMARIES),
-        short=("journeys committed",),
-        prepare=loaded,
+        steps=("requests committed", *[f"{name} committed" for name in SUMMARIES]),
+        short=("requests committed", "messages committed"),
+        prepare=partly_summarised,
+        check=is_made_by_parts,
     ),
     "replay": Scenario(
         job="replay_quarantine",
@@ -173,6 +196,7 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
             return start_job(scenario.job, *scenario.options, *folders, kill_at=kill_at)
 
         ends_well(begin("whole"))
+        scenario.check(folder / "whole")
         steps = scenario.steps if ROUNDS else scenario.short
         for step in steps if scenario.in_order else random_order.sample(steps, len(steps)):
             process = begin("warehouse", kill_at=step)
