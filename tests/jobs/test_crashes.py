@@ -91,7 +91,7 @@ class Scenario:
     prepare: Callable[[Path, int, SparkSession], None]
     """Makes `input`, and if the job needs one the `warehouse`, below a folder from a seed."""
     in_order: bool = False
-    """Whether a step is not reached again once a later one was."""
+    """Whether a step is not reached again once a later one was, or then does nothing any more."""
     check: Callable[[Path], None] = lambda warehouse: None
     """That the job did what it is killed at, by the warehouse of the run never killed."""
 
@@ -165,6 +165,7 @@ SCENARIOS = {
         short=("requests committed", "messages committed"),
         prepare=partly_summarised,
         check=is_made_by_parts,
+        in_order=True,
     ),
     "replay": Scenario(
         job="replay_quarantine",
