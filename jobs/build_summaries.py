@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--full",
         action="store_true",
-        help="read all files again for drift, not only new ones (the others are always made from all events)",
+        help="make everything anew: all events, all requests, for drift all files; else only what is new is computed",
     )
     parser.add_argument(
         "--export",
@@ -80,29 +80,30 @@ def build(
         for name, summary in SUMMARIES.items():
             if name in only:
                 began = time.monotonic()
-                _make(session, warehouse, summary, contracts[name], sources)
+                how = _make(session, warehouse, summary, contracts[name], sources)
                 reached(f"{name} committed")
                 rows = sources.stored(summary.contract).count()
-                _tell(rows, name, version, time.monotonic() - began, settings)
+                _tell(rows, name, how, version, time.monotonic() - began, settings)
         for target in targets:
             began = time.monotonic()
             names = export(session, warehouse, only, target, settings.metrics.chosen)
             _tell_exported(names, str(target), time.monotonic() - began, settings)
 
 
-def _make(spark: SparkSession, warehouse: Path, summary: Summary, contract: TableContract, sources: Sources) -> None:
-    """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is."""
+def _make(spark: SparkSession, warehouse: Path, summary: Summary, contract: TableContract, sources: Sources) -> str:
+    """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is. Which it was."""
     since = sources.since(contract)
     if since is not None and summary.part is not None and sources.is_unchanged(since):
-        return
+        return "nothing new"
     part = summary.part(sources, since) if since is not None and summary.part is not None else None
     if part is None:
-        tables.replace(spark, warehouse, summary.rows(sources), contract, sources.note())
+        tables.replace(spark, warehouse, summary.rows(sources), contract, sources.note(contract))
     elif part.days is None:
-        tables.replace(spark, warehouse, part.rows, contract, sources.note())
+        tables.replace(spark, warehouse, part.rows, contract, sources.note(contract))
     else:
-        tables.replace_parts(spark, warehouse, part.rows, contract, part.days, sources.note())
+        tables.replace_parts(spark, warehouse, part.rows, contract, part.days, sources.note(contract))
     sources.use_written(contract)
+    return "made anew" if part is None else "brought up to date"
 
 
 def _named(only: str | None) -> Collection[str]:
@@ -117,11 +118,15 @@ def _named(only: str | None) -> Collection[str]:
     return names
 
 
-def _tell(rows: int, name: str, version: int, seconds: float, settings: Settings) -> None:
+def _tell(rows: int, name: str, how: str, version: int, seconds: float, settings: Settings) -> None:
     if settings.progress == "json":
-        print(json.dumps({"summary": name, "rows": rows, "events_version": version, "seconds": round(seconds, 3)}))
+        print(
+            json.dumps(
+                {"summary": name, "rows": rows, "how": how, "events_version": version, "seconds": round(seconds, 3)}
+            )
+        )
         return
-    say(f"{name}: {rows:,} rows from version {version:,} of events in {seconds:.1f} s")
+    say(f"{name}: {rows:,} rows, {how} from version {version:,} of events in {seconds:.1f} s")
 
 
 def _tell_exported(names: Sequence[str], place: str, seconds: float, settings: Settings) -> None:

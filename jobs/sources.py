@@ -138,9 +138,10 @@ class Sources:
 
     # --- What was made of which versions
 
-    def note(self) -> str:
-        """What a summary's commit says of how it was made."""
-        versions = {_version(t): self._versions[t.name] for t in (*_LOADED, *_MADE) if t.name in self._versions}
+    def note(self, contract: TableContract) -> str:
+        """What a summary's commit says of how it was made: of which versions, by which code and settings."""
+        of = _LOADED if contract.name in (JOURNEYS.name, MESSAGES.name) else (*_LOADED, *_MADE)
+        versions = {_version(t): self._versions[t.name] for t in of if t.name in self._versions}
         return json.dumps({**versions, "made_by": self._made_by})
 
     @cached_property
@@ -156,10 +157,19 @@ class Sources:
         )
 
     def since(self, contract: TableContract) -> Mapping[str, int] | None:
-        """The versions that a stored summary was made of, by `<table>_version`; None if it must be made anew."""
+        """The versions that a stored summary was made of, by `<table>_version`; None if it must be made anew.
+
+        It must if other code or settings made it, or if a version of which it was made cannot be read any more.
+        """
         said = None if self._full else tables.note_of(self._warehouse, contract)
         found = json.loads(said) if said else {}
-        return found if found.pop("made_by", None) == self._made_by else None
+        if found.pop("made_by", None) != self._made_by:
+            return None
+        return found if all(self._can_be_read(t, found) for t in (BLASTS, *_MADE)) else None
+
+    def _can_be_read(self, contract: TableContract, since: Mapping[str, int]) -> bool:
+        before, place = since.get(_version(contract)), (self._spark, self._warehouse, contract)
+        return before is None or before == self._versions.get(contract.name) or tables.is_whole(*place, before)
 
     def is_current(self, contract: TableContract) -> bool:
         """Whether stored `journeys` or `messages` are of the versions that this run reads."""
@@ -188,12 +198,6 @@ class Sources:
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         """Whether a table is of the version of which a summary was made."""
         return since.get(_version(contract)) == self._versions.get(contract.name)
-
-    def can_be_read(self, contract: TableContract, since: Mapping[str, int]) -> bool:
-        """Whether the version of a table of which a summary was made is there, and still whole."""
-        return _version(contract) in since and tables.is_whole(
-            self._spark, self._warehouse, contract, since[_version(contract)]
-        )
 
     def difference(self, contract: TableContract, since: Mapping[str, int]) -> tables.Difference | None:
         """What is new of a table since a summary was made; None if that cannot be told any more."""

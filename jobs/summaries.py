@@ -178,11 +178,11 @@ def _campaigns_of(sources: Sources, touched: Touched, since: Since) -> DataFrame
 
 
 def _renamed_blasts(sources: Sources, since: Since) -> DataFrame | None:
-    """The blasts that have another name than then; None if that cannot be told any more."""
+    """The blasts that have another name than then; None if then there was no table of them."""
     if sources.is_as_it_was(BLASTS, since):
         return sources.stored(CAMPAIGNS).select(*CAMPAIGN_KEY).limit(0)
-    if not sources.can_be_read(BLASTS, since):
-        return None
+    if f"{BLASTS.name}_version" not in since:
+        return None  # there were none
     named = ["client_id", "id", "name"]
     new = without_rows(sources.stored(BLASTS), sources.before(BLASTS, since), named)
     provider, kind = F.lit("sailthru").alias("provider"), F.lit(CampaignKind.BLAST.value).alias("campaign_kind")

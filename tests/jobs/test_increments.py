@@ -9,9 +9,12 @@ import csv
 import os
 import random
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from conf.settings import Settings
@@ -21,8 +24,10 @@ from jobs.build_summaries import build
 from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
+from schemas.messages import MESSAGES
+from schemas.restatement import RESTATEMENT
 from tests.conftest import settings_for
-from tests.tables import everything
+from tests.tables import everything, rows_of
 
 INCREMENTS = int(os.environ.get("INCREMENTS", "0"))
 SEED = int(os.environ.get("INCREMENT_SEED", "1"))
@@ -39,6 +44,12 @@ def assert_equal_to_made_anew(settings: Settings, folder: Path, spark: SparkSess
     for name, rows in anew.items():
         assert found[name] == rows, (name, found[name] - rows, rows - found[name])
     shutil.rmtree(folder / "anew")
+
+
+def made_by_parts(warehouse: Path) -> int:
+    """How often some days of `journeys` were replaced."""
+    commits = DeltaTable(str(warehouse / "journeys")).history()
+    return sum("send_date" in commit.get("operationParameters", {}).get("predicate", "") for commit in commits)
 
 
 def change_requests(folder: Path, chance: random.Random) -> None:
@@ -89,9 +100,48 @@ def test_ten_increments_in_any_order_equal_a_full_build(
         bring(asked[number::parts], made, source)
         if number:
             bring(chance.sample(files[number - 1 :: parts], 2), made, source, again=f"again{number}")
+        if number % 2:
             change_requests(source / "requests", chance)
         load(settings, spark=spark)
         build(settings, only=BY_PARTS if number < parts - 1 and not INCREMENTS else SUMMARIES, spark=spark)
         if INCREMENTS:
             assert_equal_to_made_anew(settings, tmp_path, spark)
     assert_equal_to_made_anew(settings, tmp_path, spark)
+    assert made_by_parts(Path(settings.warehouse)) == parts - 1
+
+
+def test_without_an_old_version_or_with_other_settings_all_is_made_anew(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a VACUUM, or where the kind of email is told otherwise now."""
+    monkeypatch.setattr(sources_module, "MOST_TOUCHED", 1.0)
+    settings = settings_for(tmp_path)
+    for seed in (1, 2, 3, 4):
+        generate_ses(Path(settings.input) / f"ses/{seed}", events=40, seed=seed, forms=Forms.plain())
+    held = [Path(settings.input) / f"ses/{seed}" for seed in (2, 3, 4)]
+    for folder in held:
+        folder.rename(tmp_path / folder.name)
+    warehouse, only = Path(settings.warehouse), ["journeys", "messages", "restatement"]
+
+    def bring_and_build(*overrides: str, only: Sequence[str] = only) -> None:
+        folder = held.pop(0)
+        (tmp_path / folder.name).rename(folder)
+        load(settings, spark=spark)
+        build(settings_for(tmp_path, *overrides), only=only, spark=spark)
+
+    load(settings, spark=spark)
+    build(settings, only=only, spark=spark)
+    bring_and_build()
+    assert made_by_parts(warehouse) == 1
+    bring_and_build("email_kind_tag=ses:from-domain")
+    assert made_by_parts(warehouse) == 1
+    assert {row["email_kind"] for row in rows_of(warehouse, MESSAGES)} != {"unknown"}
+    old = DeltaTable(str(warehouse / "messages")).version()
+    bring_and_build("email_kind_tag=ses:from-domain", only=only[:2])
+    assert made_by_parts(warehouse) == 2
+    gone = set(DeltaTable(str(warehouse / "messages"), version=old).file_uris())
+    for file in gone - set(DeltaTable(str(warehouse / "messages")).file_uris()):
+        Path(file).unlink()
+    build(settings_for(tmp_path, "email_kind_tag=ses:from-domain"), only=only[2:], spark=spark)
+    days = Counter(row["send_date"] for row in rows_of(warehouse, MESSAGES))
+    assert {row["send_date"]: row["messages"] for row in rows_of(warehouse, RESTATEMENT)} == days
