@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
-# What exactness costs, as ratios in one run: bench/run.sh [events] (see bench/ses.py; some ten minutes)
+# What things cost, as ratios in one run: bench/run.sh [ses|summaries] [events]
+#   ses        exactness, against the smallest Spark jobs that write the same rows; some ten minutes
+#   summaries  bringing them up to date, against making them anew; an hour at the 5 million events of the default
 set -euo pipefail
 
 source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.ci/environment.sh"
+what=ses
+if [[ ${1:-} == ses || ${1:-} == summaries ]]; then
+    what=$1
+    shift
+fi
 prepare_python runtime
 prepare_java
-exec "$venv/bin/python" -P -m bench.ses "$@"
+exec "$venv/bin/python" -P -m "bench.$what" "$@"

@@ -1,0 +1,121 @@
+"""What bringing the summaries up to date costs against making all of them anew, and how the latter grows with the events.
+
+    bench/run.sh summaries [events]
+
+Events of 100 days, with their requests. A fifth of them is loaded and summarised, then all, then a hundredth more, of the
+last day as it comes: sends of that day, and what happened then to earlier ones. That is summarised both ways from copies
+of one warehouse, and both must give the same rows. One Spark session, warm: starting one is in no figure.
+"""
+
+import contextlib
+import io
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from conf.settings import Settings, load_settings
+from jobs import build_summaries, stream_events, tables
+from jobs.generator import Forms, generate_requests, generate_ses
+from jobs.session import build_session
+from jobs.summaries import SUMMARIES
+
+PARTS = 100
+FEW = PARTS // 5
+ROUNDS = 3
+ALWAYS_DIFFERENT = {"freshness": ("as_of", "event_lag_seconds", "modified_lag_seconds", "load_lag_seconds")}
+"""Columns that depend on the time of the build."""
+
+
+class Bench:
+    """Files that are delivered in parts, and a warehouse that they are loaded into."""
+
+    def __init__(self, root: Path, events: int) -> None:
+        self.root = root
+        settings = load_settings(None, [], master="local[2]")
+        self.spark: SparkSession = build_session(settings, "bench")
+        place = {"input": str(root / "input"), "warehouse": str(root / "warehouse"), "progress": "json"}
+        self.settings: Settings = settings.model_copy(update=place)
+        made = root / "made"
+        truth = generate_ses(
+            made,
+            events=events + events // PARTS,
+            seed=1,
+            forms=Forms.plain(),
+            days=100,
+            events_per_file=events // PARTS,
+        )
+        generate_requests(made, truth, seed=1, odd=False)
+        self.files = sorted(file for file in (made / "ses").rglob("*") if file.is_file())
+        self.asked = sorted((made / "requests").glob("*.csv"))
+
+    def bring(self, begin: int, end: int) -> None:
+        """Deliver and load files `begin` to `end`, and the requests of as many days."""
+        days = len(self.asked) / (PARTS + 1)
+        for file in (*self.files[begin:end], *self.asked[round(begin * days) : round(end * days)]):
+            place = self.root / "input" / file.relative_to(self.root / "made")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)
+        with contextlib.redirect_stdout(io.StringIO()):
+            stream_events.load(self.settings, provider="ses", spark=self.spark)
+
+    def build(self, warehouse: Path, *, full: bool) -> Mapping[str, float]:
+        """Seconds by summary; those of `requests` are what is left of the whole."""
+        out, began = io.StringIO(), time.monotonic()
+        with contextlib.redirect_stdout(out):
+            settings = self.settings.model_copy(update={"warehouse": str(warehouse)})
+            build_summaries.build(settings, full=full, spark=self.spark)
+        seconds = time.monotonic() - began
+        lines = [json.loads(line) for line in out.getvalue().splitlines()]
+        each = {line["summary"]: line["seconds"] for line in lines if "summary" in line}
+        return {"requests": seconds - sum(each.values()), **each}
+
+    def copy(self, name: str) -> Path:
+        """The warehouse as it is now, again."""
+        shutil.copytree(self.root / "warehouse", self.root / name)
+        return self.root / name
+
+    def check_same_rows(self, left: Path, right: Path) -> None:
+        """Refuse to compare what is not the same."""
+        for name, summary in SUMMARIES.items():
+            own = ALWAYS_DIFFERENT.get(name, ())
+            a, b = (tables.read(self.spark, place, summary.contract).drop(*own) for place in (left, right))
+            if different := a.exceptAll(b).count() + b.exceptAll(a).count():
+                raise SystemExit(f"{name}: {different} rows differ.")
+
+
+def told(title: str, seconds: Mapping[str, float]) -> float:
+    """Print one build; its seconds."""
+    whole = sum(seconds.values())
+    print(f"{title}: {whole:.1f} s: {', '.join(f'{name} {s:.1f}' for name, s in seconds.items())}", flush=True)
+    return whole
+
+
+def main() -> None:
+    """Print seconds of all builds, and their ratios."""
+    events = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000_000
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), events)
+        warehouse = bench.root / "warehouse"
+        bench.bring(0, FEW)
+        few = told(f"{events * FEW // PARTS:,} events, anew", bench.build(warehouse, full=True))
+        bench.bring(FEW, PARTS)
+        many = told(f"{events:,} events, anew", bench.build(warehouse, full=True))
+        print(f"{PARTS // FEW} times the events: {many / few:.1f} times the seconds", flush=True)
+        bench.bring(PARTS, PARTS + 1)
+        anew, copies = bench.copy("anew"), [bench.copy(f"copy{i}") for i in range(ROUNDS)]
+        new = statistics.median(told("1 % more, what is new", bench.build(copy, full=False)) for copy in copies)
+        whole = told("1 % more, anew", bench.build(anew, full=True))
+        bench.check_same_rows(copies[-1], anew)
+        print(f"what is new against anew: {new / whole:.3f} (<= 0.1)")
+        bench.spark.stop()
+
+
+if __name__ == "__main__":
+    main()
