@@ -37,7 +37,7 @@ _MADE = (REQUESTS, JOURNEYS, MESSAGES)
 MOST_TOUCHED = 0.2
 """The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
 _MANY = 1_000_000
-"""Keys that are not sent to every executor whole any more."""
+"""Rows above which they are not sent to every executor whole."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ class Sources:
     def note(self, contract: TableContract) -> str:
         """What a summary's commit says of how it was made: of which versions, by which code and settings."""
         of = _LOADED if contract.name in (JOURNEYS.name, MESSAGES.name) else (*_LOADED, *_MADE)
-        versions = {_version(t): self._versions[t.name] for t in of if t.name in self._versions}
+        read = [t for t in of if t.name in self._versions and (t.name in self._written or t.name not in self._computed)]
+        versions = {_version(t): self._versions[t.name] for t in read}
         return json.dumps({**versions, "made_by": self._made_by})
 
     @cached_property
@@ -208,12 +209,15 @@ class Sources:
             return None
         return tables.difference(self._spark, self._warehouse, contract, before, now)
 
-    def touched(self, since: Mapping[str, int]) -> Touched | None:
+    def touched(self, since: Mapping[str, int], *before: TableContract) -> Touched | None:
         """The messages of which something is new since a summary was made; None if all should be made anew.
 
+        So they should, too, if it was not made of stored rows of the tables `before`, as they can be read again.
         A message's events are looked for on the days on which its journeys, as they are stored, have events, and on
         those that have new ones.
         """
+        if not all(_version(contract) in since for contract in before):
+            return None
         key = (since.get(_version(EVENTS), -1), since.get(_version(SAILTHRU_MESSAGES), -1))
         if key not in self._touched:
             self._touched[key] = self._find_touched(since)
@@ -225,13 +229,9 @@ class Sources:
         known = self.since(JOURNEYS)
         if events is None or states is None or known is None or known[_version(EVENTS)] < since[_version(EVENTS)]:
             return None
-        keys = self._new_keys(events, states, since).localCheckpoint()
-        there = tables.read(self._spark, self._warehouse, JOURNEYS)
-        count = keys.count()
-        if count > MOST_TOUCHED * there.count():
+        keys, there = kept(self._new_keys(events, states, since)), tables.read(self._spark, self._warehouse, JOURNEYS)
+        if keys.count() > MOST_TOUCHED * there.count():
             return None
-        if count <= _MANY:
-            keys = F.broadcast(keys)
         days = self.days_of(with_rows(there, keys, MESSAGE_KEY), "send_date")
         steps = with_rows(there.where(is_of(JOURNEYS, days)), keys, MESSAGE_KEY).select(
             F.explode("steps").alias("step")
@@ -266,6 +266,12 @@ class Sources:
     def days_of(rows: DataFrame, name: str) -> frozenset[date | None]:
         """The days in a column."""
         return frozenset(row[0] for row in rows.select(name).distinct().collect())
+
+
+def kept(rows: DataFrame) -> DataFrame:
+    """Rows computed once, which a join sends to every executor unless they are many."""
+    rows = rows.localCheckpoint()
+    return F.broadcast(rows) if rows.count() <= _MANY else rows
 
 
 def _version(contract: TableContract) -> str:

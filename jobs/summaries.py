@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.providers import PROVIDERS
-from jobs.sources import Sources, Touched
+from jobs.sources import Sources, Touched, kept
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGN_KEY, CAMPAIGNS
 from schemas.checks import quality_checks
@@ -76,8 +76,8 @@ def _messages_part(contract: TableContract, new: Callable[[Touched], DataFrame])
         stored, rows = sources.stored(contract), new(touched)
         days = sources.days_of(with_rows(stored, touched.keys, MESSAGE_KEY), "send_date")
         days |= sources.days_of(rows, "send_date")
-        kept = without_rows(stored.where(is_of(contract, days)), touched.keys, MESSAGE_KEY)
-        return Part(kept.unionByName(rows), days)
+        others = without_rows(stored.where(is_of(contract, days)), touched.keys, MESSAGE_KEY)
+        return Part(others.unionByName(rows), days)
 
     return part
 
@@ -96,7 +96,7 @@ def _restatement(sources: Sources) -> DataFrame:
 
 
 def _restatement_part(sources: Sources, since: Since) -> Part | None:
-    touched = sources.touched(since)
+    touched = sources.touched(since, MESSAGES)
     if touched is None:
         return None
     is_touched = is_on("send_date", _days_touched(sources, touched, since))
@@ -119,22 +119,22 @@ def _changed_requests(sources: Sources, since: Since) -> DataFrame | None:
         rows.where(is_of(REQUESTS, changed.days)).select(*row, "request_date")
         for rows in (sources.before(REQUESTS, since), sources.requests)
     )
-    return without_rows(was, now, row).unionByName(without_rows(now, was, row)).localCheckpoint()
+    return kept(without_rows(was, now, row).unionByName(without_rows(now, was, row)))
 
 
 def _regions_part(sources: Sources, since: Since) -> Part | None:
     requests, messages = sources.requests, sources.of(MESSAGES)
-    touched, changed = sources.touched(since), _changed_requests(sources, since)
+    touched, changed = sources.touched(since, MESSAGES), _changed_requests(sources, since)
     if touched is None or changed is None:
         return None
-    ids = F.broadcast(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
+    ids = kept(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
     # Until its first event was there, a message was a request without events, of the day of the request.
     days = sources.days_of(with_rows(requests, ids, ["message_id"]), "request_date")
     days |= sources.days_of(changed, "request_date") | _days_touched(sources, touched, since)
     days |= sources.days_of(with_rows(messages, ids, ["message_id"]), "send_date")
     # All that may be of these days: their messages with their requests, their requests with their messages.
     of_days = messages.where(is_on("send_date", days)).select("message_id")
-    ids = of_days.unionByName(requests.where(is_of(REQUESTS, days)).select("message_id")).distinct().localCheckpoint()
+    ids = kept(of_days.unionByName(requests.where(is_of(REQUESTS, days)).select("message_id")).distinct())
     elsewhere = with_rows(messages.where(~is_on("send_date", days)), ids, ["message_id"])
     near = messages.where(is_on("send_date", days | sources.days_of(elsewhere, "send_date")))
     rows = to_region_summary(
@@ -155,7 +155,7 @@ def _campaigns(sources: Sources) -> DataFrame:
 
 
 def _campaigns_part(sources: Sources, since: Since) -> Part | None:
-    touched, renamed = sources.touched(since), _renamed_blasts(sources, since)
+    touched, renamed = sources.touched(since, MESSAGES), _renamed_blasts(sources, since)
     if touched is None or renamed is None:
         return None
     keys = _few(sources, _campaigns_of(sources, touched, since).unionByName(renamed).distinct())
@@ -191,10 +191,10 @@ def _renamed_blasts(sources: Sources, since: Since) -> DataFrame | None:
 
 def _few(sources: Sources, keys: DataFrame) -> DataFrame | None:
     """The campaigns, or None if theirs are so many of all messages that all campaigns may as well be made anew."""
-    keys = keys.localCheckpoint()
+    keys = kept(keys)
     of_keys = with_rows(sources.campaign_sizes, keys, CAMPAIGN_KEY)
     few, some = (sum(row.messages for row in sizes.collect()) for sizes in (of_keys, sources.campaign_sizes))
-    return F.broadcast(keys) if few <= MOST_OF_CAMPAIGNS * some else None
+    return keys if few <= MOST_OF_CAMPAIGNS * some else None
 
 
 def _with(stored: DataFrame, rows: DataFrame, keys: DataFrame) -> Part:
@@ -208,7 +208,7 @@ def _campaign_regions(sources: Sources) -> DataFrame:
 
 def _campaign_regions_part(sources: Sources, since: Since) -> Part | None:
     requests, messages = sources.requests, sources.of(MESSAGES)
-    touched, changed = sources.touched(since), _changed_requests(sources, since)
+    touched, changed = sources.touched(since, MESSAGES), _changed_requests(sources, since)
     if touched is None or changed is None:
         return None
     ids = changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct()
@@ -235,11 +235,11 @@ def _totals_of(sources: Sources, journeys: DataFrame) -> DataFrame:
 
 
 def _recipient_totals_part(sources: Sources, since: Since) -> Part | None:
-    touched = sources.touched(since)
+    touched = sources.touched(since, JOURNEYS)
     if touched is None:
         return None
     was = with_rows(sources.before(JOURNEYS, since), touched.keys, MESSAGE_KEY).select(*RECIPIENT_KEY)
-    keys = was.unionByName(touched.journeys.select(*RECIPIENT_KEY)).distinct().localCheckpoint()
+    keys = kept(was.unionByName(touched.journeys.select(*RECIPIENT_KEY)).distinct())
     rows = _totals_of(sources, with_rows(sources.of(JOURNEYS), keys, RECIPIENT_KEY))
     stored = sources.stored(RECIPIENT_TOTALS)
     return Part(without_rows(stored, keys, RECIPIENT_KEY).unionByName(rows.select(*stored.columns)))
@@ -250,7 +250,7 @@ def _invitations(sources: Sources) -> DataFrame:
 
 
 def _invitations_part(sources: Sources, since: Since) -> Part | None:
-    touched = sources.touched(since)
+    touched = sources.touched(since, MESSAGES)
     if touched is None:
         return None
     stored, as_of = sources.stored(INVITATIONS), newest_send(sources.of(JOURNEYS)).localCheckpoint()
@@ -261,8 +261,8 @@ def _invitations_part(sources: Sources, since: Since) -> Part | None:
         return None
     journeys = with_rows(of_campaign(sources.of(JOURNEYS)), keys, CAMPAIGN_KEY)
     rows = to_invitations(journeys, sources.settings.campaigns.response_days, as_of)
-    kept = stored.drop("as_of_date").crossJoin(F.broadcast(as_of)).select(*stored.columns)
-    return _with(kept, rows, keys)
+    others = stored.drop("as_of_date").crossJoin(F.broadcast(as_of)).select(*stored.columns)
+    return _with(others, rows, keys)
 
 
 # --- Of the warehouse as a whole
