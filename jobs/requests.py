@@ -20,7 +20,7 @@ from jobs.progress import say
 from jobs.rules import made_by
 from jobs.storage import local_path
 from schemas.requests import REQUESTS, STATED
-from transforms.increments import is_of, without_rows
+from transforms.increments import is_of, with_rows, without_rows
 from transforms.requests import as_texts, changes, made_since, to_requests
 
 _LONGEST_HEADER = 100_000
@@ -106,8 +106,8 @@ class Source:
         return bool(self.files) or self.version is not None
 
 
-def snapshot(spark: SparkSession, settings: Settings, *, full: bool) -> bool:
-    """Bring the table `requests` up to what the source says now, in one commit; whether anything was written.
+def snapshot(spark: SparkSession, settings: Settings, *, full: bool) -> None:
+    """Bring the table `requests` up to what the source says now, in one commit; in none if nothing is new.
 
     Of unchanged CSV files nothing is read again, of a Delta table nothing if its version is the same; with `full`
     everything is, and the table made anew.
@@ -119,25 +119,24 @@ def snapshot(spark: SparkSession, settings: Settings, *, full: bool) -> bool:
     before = Source(**json.loads(said)) if said else None
     if before is None or before.read_as != now.read_as:
         tables.replace(spark, warehouse, read_requests(spark, settings, tells=True), REQUESTS, note)
-        return True
+        return
     if before == now and now.tells:
-        return False
+        return
     is_added_to = bool(now.files) and all(now.files.get(name) == state for name, state in before.files.items())
     only = now.files.keys() - before.files.keys() if is_added_to else None
     read = read_requests(spark, settings, tells=True, only=only).localCheckpoint()
     stored = tables.read(spark, warehouse, REQUESTS)
     near = stored
     if only is not None:
-        near = stored.join(F.broadcast(read.select("message_id").distinct()), on="message_id", how="left_semi")
+        near = with_rows(stored, tables.kept(read.select("message_id").distinct()), ["message_id"])
     changed = changes(near, read, is_whole=only is None).localCheckpoint()
     dates = changed.select(F.explode(F.array("was", "now")).alias("row")).where("row is not null")
     days = [row.day for row in dates.select(F.col("row.request_date").alias("day")).distinct().collect()]
     if not days and before == now:
-        return False
+        return
     kept = without_rows(stored.where(is_of(REQUESTS, days)), changed, REQUESTS.key)
     added = changed.where("now is not null").select(*REQUESTS.key, "now.*")
     tables.replace_parts(spark, warehouse, kept.unionByName(added), REQUESTS, days, note)
-    return True
 
 
 def _source(spark: SparkSession, settings: Settings) -> Source:

@@ -36,8 +36,6 @@ _LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS)
 _MADE = (REQUESTS, JOURNEYS, MESSAGES)
 MOST_TOUCHED = 0.2
 """The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
-_MANY = 1_000_000
-"""Rows above which they are not sent to every executor whole."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class Sources:
         self._written: set[str] = set()
         self._computed: dict[str, DataFrame] = {}
         self._touched: dict[tuple[int, ...], Touched | None] = {}
+        self._were: dict[tuple[int, ...], DataFrame] = {}
 
     # --- The tables as they are
 
@@ -85,8 +84,9 @@ class Sources:
 
     @property
     def everything(self) -> dict[str, DataFrame]:
-        """By its name every table that is stored."""
-        return {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
+        """By its name every table that is stored, and `requests`."""
+        found = {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
+        return {**found, REQUESTS.name: self.requests}
 
     def version_of(self, contract: TableContract) -> int:
         """The version of a stored table that this run reads: the newest when it is first asked for."""
@@ -169,15 +169,17 @@ class Sources:
         return found if all(self._can_be_read(t, found) for t in (BLASTS, *_MADE)) else None
 
     def _can_be_read(self, contract: TableContract, since: Mapping[str, int]) -> bool:
-        before, place = since.get(_version(contract)), (self._spark, self._warehouse, contract)
-        return before is None or before == self._versions.get(contract.name) or tables.is_whole(*place, before)
+        before = since.get(_version(contract))
+        if before is None or self.is_as_it_was(contract, since):
+            return True
+        return tables.is_whole(self._spark, self._warehouse, contract, before)
 
     def is_current(self, contract: TableContract) -> bool:
         """Whether stored `journeys` or `messages` are of the versions that this run reads."""
         since = self.since(contract)
         if since is None:
             return False
-        return all(since.get(_version(t)) == self._versions.get(t.name) for t in (EVENTS, SAILTHRU_MESSAGES))
+        return all(self.is_as_it_was(t, since) for t in (EVENTS, SAILTHRU_MESSAGES))
 
     def use_written(self, contract: TableContract) -> None:
         """From now on read the summary as it is now."""
@@ -193,7 +195,7 @@ class Sources:
 
     def is_unchanged(self, since: Mapping[str, int]) -> bool:
         """Whether each table of which a summary was made is as it was."""
-        loaded = all(since.get(_version(t)) == self._versions.get(t.name) for t in _LOADED)
+        loaded = all(self.is_as_it_was(t, since) for t in _LOADED)
         return loaded and all(since[_version(t)] == self.version_of(t) for t in _MADE if _version(t) in since)
 
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
@@ -218,10 +220,18 @@ class Sources:
         """
         if not all(_version(contract) in since for contract in before):
             return None
-        key = (since.get(_version(EVENTS), -1), since.get(_version(SAILTHRU_MESSAGES), -1))
+        key = _key(since, EVENTS, SAILTHRU_MESSAGES)
         if key not in self._touched:
             self._touched[key] = self._find_touched(since)
         return self._touched[key]
+
+    def messages_were(self, touched: Touched, since: Mapping[str, int]) -> DataFrame:
+        """The day and the campaign of the touched messages, as they stood in `messages` when a summary was made."""
+        key = _key(since, EVENTS, SAILTHRU_MESSAGES, MESSAGES)
+        if key not in self._were:
+            were = with_rows(self.before(MESSAGES, since), touched.keys, MESSAGE_KEY)
+            self._were[key] = tables.kept(were.select("send_date", *CAMPAIGN_KEY))
+        return self._were[key]
 
     def _find_touched(self, since: Mapping[str, int]) -> Touched | None:
         events = self.difference(EVENTS, since)
@@ -229,7 +239,10 @@ class Sources:
         known = self.since(JOURNEYS)
         if events is None or states is None or known is None or known[_version(EVENTS)] < since[_version(EVENTS)]:
             return None
-        keys, there = kept(self._new_keys(events, states, since)), tables.read(self._spark, self._warehouse, JOURNEYS)
+        keys, there = (
+            tables.kept(self._new_keys(events, states, since)),
+            tables.read(self._spark, self._warehouse, JOURNEYS),
+        )
         if keys.count() > MOST_TOUCHED * there.count():
             return None
         days = self.days_of(with_rows(there, keys, MESSAGE_KEY), "send_date")
@@ -268,14 +281,12 @@ class Sources:
         return frozenset(row[0] for row in rows.select(name).distinct().collect())
 
 
-def kept(rows: DataFrame) -> DataFrame:
-    """Rows computed once, which a join sends to every executor unless they are many."""
-    rows = rows.localCheckpoint()
-    return F.broadcast(rows) if rows.count() <= _MANY else rows
-
-
 def _version(contract: TableContract) -> str:
     return f"{contract.name}_version"
+
+
+def _key(since: Mapping[str, int], *contracts: TableContract) -> tuple[int, ...]:
+    return tuple(since.get(_version(contract), -1) for contract in contracts)
 
 
 def _in_files(rows: DataFrame, names: frozenset[str]) -> DataFrame:

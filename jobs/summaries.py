@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.providers import PROVIDERS
-from jobs.sources import Sources, Touched, kept
+from jobs.sources import Sources, Touched
+from jobs.tables import kept
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGN_KEY, CAMPAIGNS
 from schemas.checks import quality_checks
@@ -87,8 +88,8 @@ def _messages_part(contract: TableContract, new: Callable[[Touched], DataFrame])
 
 def _days_touched(sources: Sources, touched: Touched, since: Since) -> Days:
     """The days on which the touched messages were sent, as it was known then and as it is now."""
-    was = with_rows(sources.before(MESSAGES, since), touched.keys, MESSAGE_KEY)
-    return sources.days_of(was, "send_date") | sources.days_of(touched.messages, "send_date")
+    were = sources.messages_were(touched, since)
+    return sources.days_of(were, "send_date") | sources.days_of(touched.messages, "send_date")
 
 
 def _restatement(sources: Sources) -> DataFrame:
@@ -173,8 +174,8 @@ def _campaigns_part(sources: Sources, since: Since) -> Part | None:
 
 def _campaigns_of(sources: Sources, touched: Touched, since: Since) -> DataFrame:
     """The campaigns of the touched messages, as it was known then and as it is now."""
-    was = with_rows(sources.before(MESSAGES, since), touched.keys, MESSAGE_KEY).select(*CAMPAIGN_KEY)
-    return of_campaign(was.unionByName(touched.messages.select(*CAMPAIGN_KEY)))
+    were = sources.messages_were(touched, since).select(*CAMPAIGN_KEY)
+    return of_campaign(were.unionByName(touched.messages.select(*CAMPAIGN_KEY)))
 
 
 def _renamed_blasts(sources: Sources, since: Since) -> DataFrame | None:

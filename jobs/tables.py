@@ -25,6 +25,9 @@ from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.views import views
 from transforms.states import is_newer
 
+_MANY = 1_000_000
+"""Rows above which they are not sent to every executor whole."""
+
 
 class ContractError(PipelineError):
     """Rows or a table do not fit the contract; only a change of code or table helps."""
@@ -180,6 +183,12 @@ def _has_other_shape(spark: SparkSession, path: str, contract: TableContract) ->
     return not is_same or tuple(detail.partitionColumns) != contract.partitioned_by
 
 
+def kept(rows: DataFrame) -> DataFrame:
+    """Rows computed once, which a join sends to every executor unless they are many."""
+    rows = rows.localCheckpoint()
+    return F.broadcast(rows) if rows.count() <= _MANY else rows
+
+
 def in_parts(rows: DataFrame, contract: TableContract) -> DataFrame:
     """The rows of a partition together, so that each becomes one file, or some if it is large."""
     return rows.hint("rebalance", *contract.partitioned_by) if contract.partitioned_by else rows
@@ -193,14 +202,13 @@ def replace_parts(
     days: Collection[date | None],
     note: str,
 ) -> None:
-    """Make `rows` the whole of the partitions of `days`, in one commit, which bears the note."""
-    writer = in_parts(shaped_as(rows, contract), contract).write.format("delta").option("userMetadata", note)
-    if days:
-        (name,) = contract.partitioned_by
-        dated = [f"{name} = date'{day}'" if day else f"{name} is null" for day in days]
-        writer = writer.mode("overwrite").option("replaceWhere", " or ".join(dated))
-    else:
-        writer = writer.mode("append")
+    """Make `rows` the whole of the partitions of `days`, in one commit, which bears the note; in none without days."""
+    if not days:
+        return
+    (name,) = contract.partitioned_by
+    dated = [f"{name} = date'{day}'" if day else f"{name} is null" for day in days]
+    writer = in_parts(shaped_as(rows, contract), contract).write.format("delta").mode("overwrite")
+    writer = writer.option("userMetadata", note).option("replaceWhere", " or ".join(dated))
     writer.save(uri(warehouse, contract))
 
 
@@ -221,12 +229,8 @@ def difference(
     """Between two versions; None if the earlier one cannot be read any more: its log or one of its files is gone."""
     if before == now:
         return Difference(frozenset(), frozenset(), frozenset())
-    try:
-        old = set(read(spark, warehouse, contract, before).inputFiles())
-    except AnalysisException:
-        return None
-    new = set(read(spark, warehouse, contract, now).inputFiles())
-    if not all(local_path(file).exists() for file in old - new):
+    old, new = (_files(spark, warehouse, contract, version) for version in (before, now))
+    if old is None or new is None or not _are_there(old - new):
         return None
     days = frozenset(_day_of(file) for file in old ^ new)
     return Difference(days, *(frozenset(file.rsplit("/", 1)[1] for file in files) for files in (new - old, old - new)))
@@ -234,10 +238,20 @@ def difference(
 
 def is_whole(spark: SparkSession, warehouse: Path, contract: TableContract, version: int) -> bool:
     """Whether a version of the table can still be read: its log and its files are there."""
+    files = _files(spark, warehouse, contract, version)
+    return files is not None and _are_there(files)
+
+
+def _files(spark: SparkSession, warehouse: Path, contract: TableContract, version: int) -> set[str] | None:
+    """The data files of a version, as URIs; None if its log is gone."""
     try:
-        return all(local_path(file).exists() for file in read(spark, warehouse, contract, version).inputFiles())
+        return set(read(spark, warehouse, contract, version).inputFiles())
     except AnalysisException:
-        return False
+        return None
+
+
+def _are_there(files: Collection[str]) -> bool:
+    return all(local_path(file).exists() for file in files)
 
 
 def _day_of(file: str) -> date | None:
