@@ -1,19 +1,20 @@
 """`drift`: the files that the stream has read, read again to see what in them is not as the formats' pages say."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from conf.settings import Settings
 from jobs import tables
-from jobs.providers import PROVIDERS, limits_of
+from jobs.providers import PROVIDERS, Provider, limits_of
 from jobs.reading import lines_of, looks_odd
 from jobs.storage import FoundFile, is_still_there, local_path
 from schemas.drift import DRIFT
 from schemas.files import FILES, FileStatus
-from transforms.drift import to_drift, together
+from transforms.drift import number_of_file, to_drift, to_shapes, together
 
 _MOST_ROWS = 10_000
 """Rows of one look: free keys where none should be must not fill the table."""
@@ -41,12 +42,19 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
     for provider in PROVIDERS.values():
         own = [row for row in there if row.provider == provider.name]
         for some in (own[i : i + size] for i in range(0, len(own), size)):
-            odd = {r.filename for r in some if r.status != FileStatus.OK or looks_odd(r.filename)}
-            ordinary = [r.filename for r in some if r.filename not in odd]
-            lines = lines_of(spark, ordinary, sorted(odd), int(settings.max_record_bytes))
-            records = provider.records(lines, limits_of(settings, datetime.now(UTC)))
             modified = pa.array([r.micros for r in some], pa.timestamp("us", "UTC"))
-            files = spark.createDataFrame(pa.table({"filename": [r.filename for r in some], "modified_at": modified}))
-            part = to_drift(records, files, provider.name, provider.shape)
+            columns = {"filename": [r.filename for r in some], "modified_at": modified, "number": range(len(some))}
+            files = spark.createDataFrame(pa.table(columns))
+            shapes = to_shapes(_records(spark, settings, provider, some), files, provider.shape).localCheckpoint()
+            firsts = [some[row.number] for row in shapes.select(number_of_file()).distinct().collect()]
+            records = _records(spark, settings, provider, firsts)
+            part = to_drift(records, shapes, files, provider.name, provider.shape)
             found.append(part.orderBy(F.desc("records")).limit(_MOST_ROWS).localCheckpoint())
     return together(found)
+
+
+def _records(spark: SparkSession, settings: Settings, provider: Provider, files: Sequence[Row]) -> DataFrame:
+    odd = {file.filename for file in files if file.status != FileStatus.OK or looks_odd(file.filename)}
+    ordinary = [file.filename for file in files if file.filename not in odd]
+    lines = lines_of(spark, ordinary, sorted(odd), int(settings.max_record_bytes))
+    return provider.records(lines, limits_of(settings, datetime.now(UTC)))

@@ -52,7 +52,7 @@ class Sources:
     """One and the same version of each table for all summaries of a run, and each other."""
 
     def __init__(self, spark: SparkSession, settings: Settings, *, full: bool) -> None:
-        self._spark, self.settings, self._full = spark, settings, full
+        self.spark, self.settings, self._full = spark, settings, full
         self._warehouse = local_path(settings.warehouse)
         self.as_of = datetime.now(UTC)
         self._versions: dict[str, int] = {}
@@ -75,12 +75,12 @@ class Sources:
     @cached_property
     def requests(self) -> DataFrame:
         """The rows of `requests`, as the source says now."""
-        requests.snapshot(self._spark, self.settings, full=self._full)
+        requests.snapshot(self.spark, self.settings, full=self._full)
         return self.stored(REQUESTS)
 
     def refuse_other_profile(self) -> None:
         """Raise ConfigurationError if a stored table has the metrics of another profile than the settings say."""
-        tables.refuse_other_profile(self._spark, self._warehouse, self.settings.metrics.chosen)
+        tables.refuse_other_profile(self.spark, self._warehouse, self.settings.metrics.chosen)
 
     @property
     def everything(self) -> dict[str, DataFrame]:
@@ -93,25 +93,25 @@ class Sources:
         if contract.name not in self._versions:
             if not tables.is_there(self._warehouse, contract):
                 raise without(contract, self._warehouse)
-            self._versions[contract.name] = tables.version(self._spark, self._warehouse, contract)
+            self._versions[contract.name] = tables.version(self.spark, self._warehouse, contract)
         return self._versions[contract.name]
 
     def stored(self, contract: TableContract) -> DataFrame:
         """A stored table, in the one version that this run reads."""
-        return tables.read(self._spark, self._warehouse, contract, self.version_of(contract))
+        return tables.read(self.spark, self._warehouse, contract, self.version_of(contract))
 
     def state(self, contract: TableContract) -> DataFrame:
         """A stored table, in the one version that this run reads; without rows if it was never made."""
         if tables.is_there(self._warehouse, contract):
             return self.stored(contract)
-        return self._spark.createDataFrame([], contract.stored_schema)
+        return self.spark.createDataFrame([], contract.stored_schema)
 
     @cached_property
     def drift(self) -> DataFrame:
         """The rows of `drift`: those of files that it does not stand for yet are read, with `full` all files."""
         said = None if self._full else tables.note_of(self._warehouse, DRIFT)
         known = json.loads(said)[_version(FILES)] if said else None
-        return read_drift(self._spark, self.settings, self.version_of(FILES), known)
+        return read_drift(self.spark, self.settings, self.version_of(FILES), known)
 
     def of(self, contract: TableContract) -> DataFrame:
         """`journeys` or `messages`: read if the stored ones are of the versions that this run reads, else computed."""
@@ -172,7 +172,7 @@ class Sources:
         before = since.get(_version(contract))
         if before is None or self.is_as_it_was(contract, since):
             return True
-        return tables.is_whole(self._spark, self._warehouse, contract, before)
+        return tables.is_whole(self.spark, self._warehouse, contract, before)
 
     def is_current(self, contract: TableContract) -> bool:
         """Whether stored `journeys` or `messages` are of the versions that this run reads."""
@@ -191,7 +191,7 @@ class Sources:
 
     def before(self, contract: TableContract, since: Mapping[str, int]) -> DataFrame:
         """A table as it was when a summary was made."""
-        return tables.read(self._spark, self._warehouse, contract, since[_version(contract)])
+        return tables.read(self.spark, self._warehouse, contract, since[_version(contract)])
 
     def is_unchanged(self, since: Mapping[str, int]) -> bool:
         """Whether each table of which a summary was made is as it was."""
@@ -209,7 +209,7 @@ class Sources:
             return tables.Difference(frozenset(), frozenset(), frozenset())
         if before is None or now is None:
             return None
-        return tables.difference(self._spark, self._warehouse, contract, before, now)
+        return tables.difference(self.spark, self._warehouse, contract, before, now)
 
     def touched(self, since: Mapping[str, int], *before: TableContract) -> Touched | None:
         """The messages of which something is new since a summary was made; None if all should be made anew.
@@ -241,7 +241,7 @@ class Sources:
             return None
         keys, there = (
             tables.kept(self._new_keys(events, states, since)),
-            tables.read(self._spark, self._warehouse, JOURNEYS),
+            tables.read(self.spark, self._warehouse, JOURNEYS),
         )
         if keys.count() > MOST_TOUCHED * there.count():
             return None

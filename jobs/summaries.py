@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.providers import PROVIDERS
+from jobs.quality import run_checks
 from jobs.sources import Sources, Touched
 from jobs.tables import kept
 from schemas.campaign_regions import CAMPAIGN_REGIONS
@@ -32,7 +33,6 @@ from transforms.campaigns import message_revenues, of_campaign, to_campaigns
 from transforms.freshness import to_freshness
 from transforms.increments import is_of, is_on, with_rows, without_rows
 from transforms.invitations import newest_send, to_invitations
-from transforms.quality import to_quality
 from transforms.recipient_totals import to_recipient_totals
 from transforms.region_summary import to_region_summary
 from transforms.restatement import to_restatement
@@ -279,7 +279,7 @@ def _quality(sources: Sources) -> DataFrame:
     metrics = sources.settings.metrics.chosen
     checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics)
     sources.refuse_other_profile()
-    return to_quality(sources.everything, checks)
+    return run_checks(sources.spark, sources.everything, checks)
 
 
 SUMMARIES = {

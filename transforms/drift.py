@@ -9,36 +9,81 @@ from pyspark.sql import functions as F
 from schemas.drift import DRIFT, NO_TYPE, Drift, Shape
 
 _SAMPLE_CHARACTERS = 200
+_HASH_BITS = 40
 _NUMBERS = ("BIGINT", "INT", "SMALLINT", "TINYINT", "DECIMAL", "DOUBLE", "FLOAT")
 
 
-def to_drift(records: DataFrame, files: DataFrame, provider: str, shape: Shape) -> DataFrame:
-    """The rows of `drift` out of records as the provider's `to_records` gives them.
+def to_shapes(records: DataFrame, files: DataFrame, shape: Shape) -> DataFrame:
+    """Per class and shape of records: `name`, `shape`, `records`, `last_seen_at`, and `place`, where the first is.
 
-    `files` holds `filename` and `modified_at` of the files read. Records that are no strict JSON are quarantined by
-    the stream and left out here.
+    Records are as the provider's `to_records` gives them; those that are no strict JSON are quarantined by the stream
+    and left out here. `files` has `filename`, `modified_at` and `number`, the older the less, of the files read.
+    Records of one shape drift in the same way, and there are few shapes: only one record of each is looked at closely.
     """
-    read = records.select("filename", F.coalesce("name", F.lit("")).alias("name"), F.try_parse_json("text").alias("v"))
+    return (
+        _parsed(records, shape)
+        .join(F.broadcast(files), "filename")
+        .groupBy("name", "shape")
+        .agg(
+            F.count(F.lit(1)).alias("records"),
+            F.max("modified_at").alias("last_seen_at"),
+            F.min(_place()).alias("place"),
+        )
+    )
+
+
+def to_drift(records: DataFrame, shapes: DataFrame, files: DataFrame, provider: str, shape: Shape) -> DataFrame:
+    """The rows of `drift` out of `shapes`, the rows of `to_shapes`, and the records in whose files a shape is first."""
+    at_place = records.join(F.broadcast(files), "filename").withColumn("place", _place())
+    first = at_place.join(F.broadcast(shapes.select("place")), "place", "left_semi")
+    examples = (
+        _parsed(first, shape, "place")
+        .join(F.broadcast(shapes), ["name", "shape", "place"])
+        .groupBy("name", "shape", "place", "records", "last_seen_at")
+        .agg(F.min("text").alias("text"))  # others of one place are of the same shape, or their hashes are equal
+        .withColumn("number", number_of_file())
+        .join(F.broadcast(files), "number")
+        .withColumn("v", F.try_parse_json("text"))
+    )
     whole = F.array(F.struct(F.lit(None).cast("string").alias("path"), F.col("v").alias("value")))
     is_whole, needed = F.col("path").isNull(), F.try_element_at(_table(shape.needed), F.col("name"))
+    about = ("filename", "modified_at", "last_seen_at", "records", "name")
     return (
-        read.where(F.col("v").isNotNull())
-        .select("filename", "name", _class_kind(shape).alias("kind"), F.inline(F.concat(whole, _fields(shape))))
+        examples.select(*about, _class_kind(shape).alias("kind"), F.inline(F.concat(whole, _fields(shape))))
+        .withColumn("json_type", F.when(is_whole, F.lit(NO_TYPE)).otherwise(_json_type(F.col("value"))))
         .withColumn("kind", F.when(is_whole, F.col("kind")).otherwise(_field_kind(shape)))
         .where(F.col("kind").isNotNull())
-        .select(
-            "filename",
-            "name",
-            "kind",
-            F.coalesce("path", needed, F.lit("")).alias("path"),
-            F.when(is_whole, F.lit(NO_TYPE)).otherwise(_json_type(F.col("value"))).alias("json_type"),
-            F.left(F.to_json("value"), F.lit(_SAMPLE_CHARACTERS)).alias("sample"),
-        )
-        .join(F.broadcast(files), "filename")
+        .withColumn("path", F.coalesce("path", needed, F.lit("")))
+        .withColumn("sample", F.left(F.to_json("value"), F.lit(_SAMPLE_CHARACTERS)))
         .groupBy("name", "kind", "path", "json_type")
-        .agg(*merged(F.col("modified_at"), F.col("modified_at"), F.lit(1)))
+        .agg(*merged(F.col("modified_at"), F.col("last_seen_at"), F.col("records")))
         .select(F.lit(provider).alias("provider"), "*")
     )
+
+
+def _parsed(records: DataFrame, shape: Shape, *others: str) -> DataFrame:
+    """Of records that are JSON `filename`, `name`, `text`, and `shape`: the names and types of all of their fields."""
+    columns = [F.col("filename"), F.coalesce("name", F.lit("")).alias("name"), F.col("text"), *map(F.col, others)]
+    value, whole = F.try_parse_json("text"), F.schema_of_variant("v")
+    # The schema of an array is that of its elements together: which of them has a field it does not say.
+    elements = [F.try_variant_get("v", f"$.{level}", "array<variant>") for level in _array_levels(shape)]
+    of_elements = [F.array_sort(F.transform(array, F.schema_of_variant)) for array in elements]
+    of_all = F.concat_ws("\n", whole, *[F.coalesce(F.array_join(one, ";"), F.lit("")) for one in of_elements])
+    return records.select(*columns, value.alias("v")).where("v is not null").withColumn("shape", of_all).drop("v")
+
+
+def _array_levels(shape: Shape) -> list[str]:
+    return [level for level in shape.levels if "array" in shape.fields.get(level, "object").split("|")]
+
+
+def number_of_file() -> Column:
+    """`number` of the file that a `place` is in."""
+    return F.shiftright("place", _HASH_BITS).cast("int").alias("number")
+
+
+def _place() -> Column:
+    """The file of a record, and a hash of its text: where a record is, in a number by which files are in order."""
+    return F.shiftleft(F.col("number").cast("bigint"), _HASH_BITS) + F.pmod(F.xxhash64("text"), F.lit(2**_HASH_BITS))
 
 
 def together(parts: Sequence[DataFrame]) -> DataFrame:
@@ -73,9 +118,9 @@ def _class_kind(shape: Shape) -> Column:
 
 
 def _field_kind(shape: Shape) -> Column:
-    """What is wrong with the field at `path`; NULL if nothing is."""
+    """What is wrong with the field at `path` of `json_type`; NULL if nothing is."""
     allowed = F.try_element_at(_table(shape.fields), F.col("path"))
-    is_other = ~F.array_contains(F.split(allowed, "[|]"), _json_type(F.col("value")))
+    is_other = ~F.array_contains(F.split(allowed, "[|]"), F.col("json_type"))
     return F.when(allowed.isNull(), F.lit(Drift.UNKNOWN_FIELD.value)).when(is_other, F.lit(Drift.OTHER_TYPE.value))
 
 
@@ -109,7 +154,7 @@ def _keyed(prefix: str, entries: Column) -> Column:
 
 def _json_type(value: Column) -> Column:
     """string, number, boolean, object, array or null, as JSON names them."""
-    kind = F.regexp_extract(F.schema_of_variant(value), "^[A-Z]+", 0)
+    kind = F.substring_index(F.substring_index(F.schema_of_variant(value), "<", 1), "(", 1)
     return F.when(value.isNull() | (kind == "VOID"), F.lit("null")).otherwise(
         F.when(kind.isin(*_NUMBERS), F.lit("number")).otherwise(F.lower(kind))
     )

@@ -1,78 +1,96 @@
-"""`quality`: the checks of `schemas/checks.py`, run over tables."""
+"""The checks of `schemas/checks.py`, run over tables: first how many rows fail, then which."""
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, CheckKind
 
-_DESCRIBED = ("table_name", "check_kind", "column_names", "severity", "rule")
-_LISTED = "number int, has_groups boolean, " + ", ".join(f"{name} string" for name in _DESCRIBED)
 _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
+Numbered = Mapping[int, Check]
+"""Checks, each by a number of its own."""
 
-def to_quality(tables: Mapping[str, DataFrame], checks: Collection[Check]) -> DataFrame:
-    """The rows of `quality`, one per check whose tables are all there; each table that is checked has one of its key.
 
-    A table is read once for its key and all checks that look at each row alone, and all tables share one shuffle: a
-    plan of more takes longer to be made than to be run. Relationships and balances have scans of their own.
+def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
+    """Of checks of one table each: `number`, `checked` rows, and `failing`, how many fail.
+
+    No row leaves its place, but of a key its hash. So of a key other rows may be `failing` than those that repeat one:
+    those whose hash repeats, which they are all among.
     """
-    possible = [c for c in checks if c.table.name in tables and (c.of is None or c.of.name in tables)]
-    own: dict[str, list[tuple[int, Check]]] = {}
-    found = []
-    for number, check in enumerate(possible):
-        rows = tables[check.table.name]
-        if check.of is None:
-            own.setdefault(check.table.name, []).append((number, check))
-        elif check.kind is CheckKind.RELATIONSHIP:
-            found.append(_named(rows, tables[check.of.name], check, number))
-        else:
-            found.append(_balanced(rows, tables[check.of.name], check, number))
-    found.append(_counted(_union([_noted(tables[name], of_table) for name, of_table in own.items()])))
-    result = (
+    counts, hashes = [], []
+    for name, own in _by_table(checks).items():
+        alone = {number: check for number, check in own.items() if check.condition}
+        hashes += [_hashed(tables[name], number, own[number]) for number in own.keys() - alone.keys()]
+        if alone:
+            failing = [F.count_if(~_holds(check)).alias(f"failing_{number}") for number, check in alone.items()]
+            counted = tables[name].agg(F.count(F.lit(1)).alias("checked"), *failing)
+            counts.append(counted.select(F.inline(F.array(*[_result_of(number) for number in alone]))))
+    if hashes:
+        rows = F.col("rows")
+        of_hash = _union(hashes).groupBy("number", "hash").agg(F.count(F.lit(1)).alias("rows"))
+        failing_rows = F.sum(F.when(rows > 1, rows).otherwise(0))
+        counts.append(of_hash.groupBy("number").agg(F.sum(rows).alias("checked"), failing_rows.alias("failing")))
+    return _union(counts)
+
+
+def to_findings(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
+    """Of checks: `number`, `checked` rows, `failing`, how many fail, and `keys`, the least of these.
+
+    No row of a check that looks at no row; of one that looks at each row alone `checked` is NULL.
+    """
+    alone = {number: check for number, check in checks.items() if check.of is None}
+    found = [_counted(_noted(tables[name], own)) for name, own in _by_table(alone).items()]
+    for number, check in checks.items():
+        if check.of is not None:
+            finding = _named if check.kind is CheckKind.RELATIONSHIP else _balanced
+            found.append(finding(tables[check.table.name], tables[check.of.name], check, number))
+    return (
         _union(found)
         .groupBy("number")
         .agg(
             F.sum("checked").alias("checked"),
-            F.coalesce(F.sum("failing"), F.lit(0)).alias("rows_failing"),
+            F.coalesce(F.sum("failing"), F.lit(0)).alias("failing"),
             F.min_by("key", "key", MOST_SAMPLES).alias("keys"),
         )
     )
-    listed = result.sparkSession.createDataFrame([_described(*numbered) for numbered in enumerate(possible)], _LISTED)
-    has_groups, of_table = F.col("has_groups"), Window.partitionBy("table_name")
-    size = F.max(F.when(~has_groups, F.col("checked"))).over(of_table)
-    rows_checked = F.coalesce(F.when(has_groups, F.col("checked")).otherwise(size), F.lit(0))
-    return listed.join(F.broadcast(result), on="number", how="left").select(
-        *_DESCRIBED,
-        rows_checked.alias("rows_checked"),
-        F.coalesce("rows_failing", F.lit(0)).alias("rows_failing"),
-        F.coalesce("keys", F.array().cast("array<string>")).alias("sample_keys"),
-        (F.coalesce("rows_failing", F.lit(0)) == 0).alias("passed"),
-    )
 
 
-def _noted(rows: DataFrame, checks: list[tuple[int, Check]]) -> DataFrame:
+def _by_table(checks: Numbered) -> Mapping[str, dict[int, Check]]:
+    found: dict[str, dict[int, Check]] = defaultdict(dict)
+    for number, check in checks.items():
+        found[check.table.name][number] = check
+    return found
+
+
+def _holds(check: Check) -> Column:
+    return F.coalesce(F.expr(check.condition), F.lit(True))
+
+
+def _result_of(number: int) -> Column:
+    return F.struct(F.lit(number).alias("number"), "checked", F.col(f"failing_{number}").alias("failing"))
+
+
+def _hashed(rows: DataFrame, number: int, check: Check) -> DataFrame:
+    return rows.select(F.lit(number).alias("number"), F.xxhash64(*check.columns).alias("hash"))
+
+
+def _noted(rows: DataFrame, checks: Numbered) -> DataFrame:
     """Of each row its key, with the number of the check of the key, and with that of each other check that it fails."""
 
     def note(number: int, is_key: bool) -> Column:
         return F.struct(F.lit(number).alias("number"), F.lit(is_key).alias("is_key"))
 
     notes = [
-        F.when(~F.coalesce(F.expr(check.condition), F.lit(True)), note(number, False))
-        if check.condition
-        else note(number, True)
-        for number, check in checks
-        if not _is_enforced(rows, check)
+        F.when(~_holds(check), note(number, False)) if check.condition else note(number, True)
+        for number, check in checks.items()
     ]
-    return rows.select(F.inline(F.array_compact(F.array(*notes))), _as_json(checks[0][1].table.key).alias("key"))
-
-
-def _is_enforced(rows: DataFrame, check: Check) -> bool:
-    """Whether the table itself refuses rows that fail: Delta writes no NULL there, and Spark would look for none."""
-    return check.kind is CheckKind.NOT_NULL and not rows.schema[check.columns[0]].nullable
+    (key,) = {check.table.key for check in checks.values()}
+    return rows.select(F.inline(F.array_compact(F.array(*notes))), _as_json(key).alias("key"))
 
 
 def _counted(notes: DataFrame) -> DataFrame:
@@ -124,11 +142,6 @@ def _finding(rows: DataFrame, number: Column, is_failing: Column, key: Column, *
         F.when(is_failing, F.col("rows")).cast("bigint").alias("failing"),
         F.when(is_failing, key).alias("key"),
     )
-
-
-def _described(number: int, check: Check) -> tuple[object, ...]:
-    columns = ", ".join(check.columns)
-    return number, check.of is not None, check.table.name, check.kind.value, columns, check.severity.value, check.rule
 
 
 def _as_json(columns: Collection[str]) -> Column:

@@ -8,13 +8,13 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StringType, StructType
 
+from jobs.quality import run_checks
 from schemas.checks import Check, of_contract, quality_checks
 from schemas.contract import TableContract, column
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.quality import CheckKind, Severity
 from schemas.quarantine import QUARANTINE
-from transforms.quality import to_quality
 
 NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)
 PETS = TableContract(
@@ -43,7 +43,8 @@ def pets(spark: SparkSession, *rows: tuple[str | None, str | None, str | None]) 
 
 
 def results(tables: Mapping[str, DataFrame], checks: Collection[Check]) -> dict[tuple[str, str], Row]:
-    return {(row.check_kind, row.column_names): row for row in to_quality(tables, checks).collect()}
+    spark = next(iter(tables.values())).sparkSession
+    return {(row.check_kind, row.column_names): row for row in run_checks(spark, tables, checks).collect()}
 
 
 def outcome(row: Row) -> tuple[Any, ...]:
