@@ -60,6 +60,7 @@ class Sources:
         for contract in _LOADED:
             if tables.is_there(self._warehouse, contract):
                 self.version_of(contract)
+        self._whole: dict[tuple[str, int], bool] = {}
         self._written: set[str] = set()
         self._computed: dict[str, DataFrame] = {}
         self._touched: dict[tuple[int, ...], Touched | None] = {}
@@ -172,7 +173,10 @@ class Sources:
         before = since.get(_version(contract))
         if before is None or self.is_as_it_was(contract, since):
             return True
-        return tables.is_whole(self.spark, self._warehouse, contract, before)
+        if (contract.name, before) not in self._whole:
+            is_whole = tables.is_whole(self.spark, self._warehouse, contract, before)
+            self._whole[contract.name, before] = is_whole
+        return self._whole[contract.name, before]
 
     def is_current(self, contract: TableContract) -> bool:
         """Whether stored `journeys` or `messages` are of the versions that this run reads."""

@@ -127,8 +127,13 @@ def commits(spark: SparkSession, warehouse: Path, contract: TableContract) -> Co
 
 
 def newest_version(spark: SparkSession, path: str) -> int:
-    """The number of the newest commit of the Delta table at a path."""
+    """The number of the newest commit of the Delta table at a path; its log is listed, nothing else is read."""
     return int(_snapshot(spark, path).version())
+
+
+def version(spark: SparkSession, warehouse: Path, contract: TableContract) -> int:
+    """The number of the table's newest commit."""
+    return newest_version(spark, uri(warehouse, contract))
 
 
 def _snapshot(spark: SparkSession, path: str) -> Any:
@@ -170,9 +175,22 @@ def replace(spark: SparkSession, warehouse: Path, rows: DataFrame, contract: Tab
     writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
     if was_there and has_other_shape:
         writer = writer.option("overwriteSchema", "true").partitionBy(*contract.partitioned_by)
+    before = newest_version(spark, path)
     writer.save(path)
+    if newest_version(spark, path) == before:  # no rows in place of no rows are no commit, and bear no note
+        _commit_note(spark, path, contract, note)
     if was_there and has_other_shape:
         _set_properties(spark, path, contract.table_properties)
+
+
+def _commit_note(spark: SparkSession, path: str, contract: TableContract, note: str) -> None:
+    """A commit that changes nothing and bears the note."""
+    said = "spark.databricks.delta.commitInfo.userMetadata"
+    spark.conf.set(said, note)
+    try:
+        _set_properties(spark, path, {STATISTICS: contract.table_properties[STATISTICS]})
+    finally:
+        spark.conf.unset(said)
 
 
 def _has_other_shape(spark: SparkSession, path: str, contract: TableContract) -> bool:
@@ -258,13 +276,6 @@ def _day_of(file: str) -> date | None:
     """The day in the name of a partition's folder, as Hive and Delta name them."""
     day = file.rsplit("/", 2)[1].partition("=")[2]
     return None if day.startswith("__HIVE") else date.fromisoformat(day)
-
-
-def version(spark: SparkSession, warehouse: Path, contract: TableContract) -> int:
-    """The number of the table's newest commit."""
-    found = commits(spark, warehouse, contract)
-    assert found is not None
-    return found.version
 
 
 def note_of(warehouse: Path, contract: TableContract) -> str | None:

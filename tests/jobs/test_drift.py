@@ -6,8 +6,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from jobs import tables
 from jobs.build_summaries import build
 from jobs.generator import Forms, generate_sailthru, generate_ses
 from jobs.stream_events import load
@@ -128,5 +130,11 @@ def test_records_as_the_pages_have_them_are_no_drift(spark: SparkSession, tmp_pa
     generate_sailthru(tmp_path / "input", messages=100, seed=6, days=2, update_days=1, odd=False)
     settings = settings_for(tmp_path)
     load(settings, spark=spark)
-    build(settings, only=["drift"], spark=spark)
-    assert drifted(tmp_path / "warehouse") == {}
+    warehouse = tmp_path / "warehouse"
+    for made, files in enumerate(("at first", "nothing new"), start=1):
+        build(settings, only=["drift"], spark=spark)
+        assert drifted(warehouse) == {}, files
+        said = tables.note_of(warehouse, DRIFT)
+        assert said is not None, "all files would be read again next time"
+        assert json.loads(said)["files_version"] == DeltaTable(str(warehouse / "files")).version()
+        assert DeltaTable(str(warehouse / "drift")).version() == made
