@@ -23,9 +23,11 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from conf.settings import Settings
 from jobs.build_summaries import build
 from jobs.crash_points import VARIABLE
 from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
+from jobs.replay_quarantine import replay
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
 from tests.conftest import settings_for
@@ -35,11 +37,12 @@ from tests.tables import STATE_TABLES, assert_balanced, assert_is_truth, everyth
 
 PROJECT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "0"))
-KILLS = int(os.environ.get("CRASH_KILLS", "3"))
+KILLS = int(os.environ.get("CRASH_KILLS", "2"))
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 PATIENCE_SECONDS = 1800
 """For a start; on a machine that does much else it takes minutes."""
 FORMS = Forms(odd_file_kinds=(), broken=0.2)
+TWO_FILES, SOME_FILES = "max_files_per_batch=2", "max_files_per_batch=12"
 
 
 def start_job(job: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
@@ -61,8 +64,13 @@ def start_job(job: str, *options: str, kill_at: str = "") -> subprocess.Popen[st
 def start(folder: Path, warehouse: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
     """A loader of what is below `<folder>/input`, two files at a time."""
     folders = ("--input", str(folder / "input"), "--warehouse", str(folder / warehouse))
-    two = ("--set", "max_files_per_batch=2")
-    return start_job("stream_events", "--provider", "ses", *options, *folders, *two, kill_at=kill_at)
+    return start_job("stream_events", "--provider", "ses", *options, *folders, "--set", TWO_FILES, kill_at=kill_at)
+
+
+def run_here(folder: Path, warehouse: str, spark: SparkSession) -> None:
+    """The same in this process, to the end."""
+    settings = settings_for(folder, TWO_FILES).model_copy(update={"warehouse": str(folder / warehouse)})
+    load(settings, provider="ses", spark=spark)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -84,10 +92,15 @@ class Scenario:
     """A job that is killed at each of its steps."""
 
     job: str
-    steps: tuple[str, ...]
-    short: tuple[str, ...]
-    """The steps of the short form."""
     options: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    """Of settings."""
+    run: Callable[[Settings, SparkSession], object]
+    """The job to its end, in this process."""
+    steps: tuple[str, ...] = ()
+    """None: it is of the short form only."""
+    short: tuple[str, ...] = ()
+    """The steps of the short form; none: it is of the long form only."""
     prepare: Callable[[Path, int, SparkSession], None]
     """Makes `input`, and if the job needs one the `warehouse`, below a folder from a seed."""
     in_order: bool = False
@@ -109,6 +122,12 @@ def ses_files(folder: Path, seed: int, _: SparkSession) -> None:
 def sailthru_files(folder: Path, seed: int, _: SparkSession) -> None:
     """Three days of Sailthru exports."""
     generate_sailthru(folder / "input", messages=60, seed=seed, days=2, update_days=1)
+
+
+def files_of_both(folder: Path, seed: int, spark: SparkSession) -> None:
+    """Some files of each provider."""
+    ses_files(folder, seed, spark)
+    sailthru_files(folder, seed, spark)
 
 
 def partly_summarised(folder: Path, seed: int, spark: SparkSession) -> None:
@@ -147,30 +166,42 @@ def is_made_by_parts(warehouse: Path) -> None:
 SCENARIOS = {
     "ses": Scenario(
         job="stream_events",
+        options=("--available-now", "--provider", "ses"),
+        overrides=(TWO_FILES,),
+        run=lambda settings, spark: load(settings, provider="ses", spark=spark),
         steps=(*BATCH, *END_OF_BATCH),
-        short=("events committed", "quarantine committed", "ledger committed"),
-        options=("--available-now", "--provider", "ses", "--set", "max_files_per_batch=2"),
         prepare=ses_files,
     ),
     "sailthru": Scenario(
         job="stream_events",
+        options=("--available-now", "--provider", "sailthru"),
+        overrides=(SOME_FILES,),
+        run=lambda settings, spark: load(settings, provider="sailthru", spark=spark),
         steps=(*BATCH[-1:], *STATES, *END_OF_BATCH[:2]),
-        short=("events committed", *STATES[::2]),
-        options=("--available-now", "--provider", "sailthru", "--set", "max_files_per_batch=12"),
         prepare=sailthru_files,
+    ),
+    "both providers": Scenario(
+        job="stream_events",
+        options=("--available-now", "--provider", "all"),
+        overrides=(SOME_FILES,),
+        run=lambda settings, spark: load(settings, spark=spark),
+        short=("events committed", STATES[0], "ledger committed"),
+        prepare=files_of_both,
     ),
     "summaries": Scenario(
         job="build_summaries",
+        run=lambda settings, spark: build(settings, spark=spark),
         steps=("requests committed", *[f"{name} committed" for name in SUMMARIES]),
-        short=("requests committed", "messages committed"),
+        short=("messages committed",),
         prepare=partly_summarised,
         check=is_made_by_parts,
         in_order=True,
     ),
     "replay": Scenario(
         job="replay_quarantine",
+        run=lambda settings, spark: replay(settings, spark=spark),
         steps=("duplicates found", "events committed", *STATES[::2], "quarantine marked"),
-        short=("events committed", "quarantine marked"),
+        short=("events committed",),
         prepare=quarantined,
         in_order=True,
     ),
@@ -178,7 +209,7 @@ SCENARIOS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [name for name, of in SCENARIOS.items() if (of.steps if ROUNDS else of.short)])
 def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
     spark: SparkSession, tmp_path: Path, name: str
 ) -> None:
@@ -192,19 +223,21 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
         (folder / "warehouse").mkdir(exist_ok=True)
         shutil.copytree(folder / "warehouse", folder / "whole")
 
-        def begin(warehouse: str, kill_at: str = "", folder: Path = folder) -> subprocess.Popen[str]:
-            folders = ("--input", str(folder / "input"), "--warehouse", str(folder / warehouse))
-            return start_job(scenario.job, *scenario.options, *folders, kill_at=kill_at)
-
-        ends_well(begin("whole"))
+        whole, settings = (
+            settings_for(folder, *scenario.overrides).model_copy(update={"warehouse": str(folder / name)})
+            for name in ("whole", "warehouse")
+        )
+        scenario.run(whole, spark)
         scenario.check(folder / "whole")
         steps = scenario.steps if ROUNDS else scenario.short
         for step in steps if scenario.in_order else random_order.sample(steps, len(steps)):
-            process = begin("warehouse", kill_at=step)
+            folders = ("--input", settings.input, "--warehouse", settings.warehouse)
+            overrides = [part for override in scenario.overrides for part in ("--set", override)]
+            process = start_job(scenario.job, *scenario.options, *overrides, *folders, kill_at=step)
             output, _ = process.communicate(timeout=PATIENCE_SECONDS)
             assert process.returncode == -signal.SIGKILL, (step, output)
             kills[step] += 1
-        ends_well(begin("warehouse"))
+        scenario.run(settings, spark)
         assert everything(folder / "warehouse") == everything(folder / "whole"), f"seed {SEED}, round {number}"
         assert_balanced(folder / "warehouse")
         shutil.rmtree(folder)
@@ -213,7 +246,7 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+def test_killed_at_random_moments_nothing_is_lost_or_doubled(spark: SparkSession, tmp_path: Path) -> None:
     moments = random.Random(SEED)
     truth = generate_ses(tmp_path / "input", events=KILLS * 300, seed=12, events_per_file=60)
     alive = 0
@@ -223,13 +256,13 @@ def test_killed_at_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> 
         alive += process.poll() is None
         kill(process)
     assert alive >= KILLS * 3 / 4
-    ends_well(start(tmp_path, "killed", "--available-now"))
+    run_here(tmp_path, "killed", spark)
     assert_is_truth(tmp_path / "killed", tmp_path / "input", truth)
     print(f"random moments: {alive} kills of {KILLS} before the end, seed {SEED}")
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_job_with_its_batch_done_and_exit_code_0(tmp_path: Path) -> None:
+def test_sigterm_ends_the_job_with_its_batch_done_and_exit_code_0(spark: SparkSession, tmp_path: Path) -> None:
     truth = generate_ses(tmp_path / "input", events=300, seed=13, events_per_file=100)
     process = start(tmp_path, "stopped", "--set", "trigger_interval_seconds=1")
     assert process.stdout
@@ -238,5 +271,5 @@ def test_sigterm_ends_the_job_with_its_batch_done_and_exit_code_0(tmp_path: Path
             break
     process.send_signal(signal.SIGTERM)
     assert "Stopped as asked" in ends_well(process)
-    ends_well(start(tmp_path, "stopped", "--available-now"))
+    run_here(tmp_path, "stopped", spark)
     assert_is_truth(tmp_path / "stopped", tmp_path / "input", truth)
