@@ -45,8 +45,10 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
             modified = pa.array([r.micros for r in some], pa.timestamp("us", "UTC"))
             columns = {"filename": [r.filename for r in some], "modified_at": modified, "number": range(len(some))}
             files = spark.createDataFrame(pa.table(columns))
-            shapes = to_shapes(_records(spark, settings, provider, some), files, provider.shape).localCheckpoint()
+            shapes = tables.kept(to_shapes(_records(spark, settings, provider, some), files, provider.shape))
             firsts = [some[row.number] for row in shapes.select(number_of_file()).distinct().collect()]
+            if not firsts:
+                continue  # not one record is JSON
             records = _records(spark, settings, provider, firsts)
             part = to_drift(records, shapes, files, provider.name, provider.shape)
             found.append(part.orderBy(F.desc("records")).limit(_MOST_ROWS).localCheckpoint())

@@ -35,10 +35,10 @@ def to_shapes(records: DataFrame, files: DataFrame, shape: Shape) -> DataFrame:
 def to_drift(records: DataFrame, shapes: DataFrame, files: DataFrame, provider: str, shape: Shape) -> DataFrame:
     """The rows of `drift` out of `shapes`, the rows of `to_shapes`, and the records in whose files a shape is first."""
     at_place = records.join(F.broadcast(files), "filename").withColumn("place", _place())
-    first = at_place.join(F.broadcast(shapes.select("place")), "place", "left_semi")
+    first = at_place.join(shapes.select("place"), "place", "left_semi")
     examples = (
         _parsed(first, shape, "place")
-        .join(F.broadcast(shapes), ["name", "shape", "place"])
+        .join(shapes, ["name", "shape", "place"])
         .groupBy("name", "shape", "place", "records", "last_seen_at")
         .agg(F.min("text").alias("text"))  # others of one place are of the same shape, or their hashes are equal
         .withColumn("number", number_of_file())
@@ -62,14 +62,16 @@ def to_drift(records: DataFrame, shapes: DataFrame, files: DataFrame, provider: 
 
 
 def _parsed(records: DataFrame, shape: Shape, *others: str) -> DataFrame:
-    """Of records that are JSON `filename`, `name`, `text`, and `shape`: the names and types of all of their fields."""
+    """Of records that are JSON `filename`, `name`, `text`, and `shape`: a digest of names and types of all fields."""
     columns = [F.col("filename"), F.coalesce("name", F.lit("")).alias("name"), F.col("text"), *map(F.col, others)]
     value, whole = F.try_parse_json("text"), F.schema_of_variant("v")
     # The schema of an array is that of its elements together: which of them has a field it does not say.
     elements = [F.try_variant_get("v", f"$.{level}", "array<variant>") for level in _array_levels(shape)]
     of_elements = [F.array_sort(F.transform(array, F.schema_of_variant)) for array in elements]
     of_all = F.concat_ws("\n", whole, *[F.coalesce(F.array_join(one, ";"), F.lit("")) for one in of_elements])
-    return records.select(*columns, value.alias("v")).where("v is not null").withColumn("shape", of_all).drop("v")
+    return (
+        records.select(*columns, value.alias("v")).where("v is not null").withColumn("shape", F.md5(of_all)).drop("v")
+    )
 
 
 def _array_levels(shape: Shape) -> list[str]:

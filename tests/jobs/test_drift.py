@@ -104,6 +104,8 @@ def test_what_is_not_as_it_should_be_is_kept_and_shown(spark: SparkSession, tmp_
 
 
 def test_files_are_read_once_for_it_and_all_together_say_the_same(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "input" / "sailthru").mkdir(parents=True)
+    (tmp_path / "input" / "sailthru" / "4321_blast.20251025.json").write_text("no JSON\n")
     put(tmp_path, "ses/monday.json", changed(1, mail__tenant="blue"), changed(2, mail__tenant="red"), at=MONDAY)
     settings, warehouse = settings_for(tmp_path), tmp_path / "warehouse"
     load(settings, spark=spark)
