@@ -48,9 +48,9 @@ def running() -> Iterator[Server]:
     """A server with an empty database, where nobody comes in without the password; stopped at the end."""
     binaries = _binaries()
     folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    as_user: list[str] = []
+    as_user: dict[str, Any] = {}
     if os.geteuid() == 0:  # the server refuses to be root
-        as_user = ["runuser", "-u", "postgres", "--"]
+        as_user = {"user": "postgres", "group": "postgres", "extra_groups": []}
         shutil.chown(folder, "postgres")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -62,8 +62,8 @@ def running() -> Iterator[Server]:
     def run(program: str, *arguments: str) -> None:
         # Not to a pipe: the server would inherit it, and this wait for it to end.
         with (folder / "said").open("w+b") as said:
-            command = [*as_user, str(binaries / program), "-D", str(data), *arguments]
-            if subprocess.run(command, cwd=folder, stdout=said, stderr=said, check=False).returncode:
+            command = [str(binaries / program), "-D", str(data), *arguments]
+            if subprocess.run(command, cwd=folder, stdout=said, stderr=said, check=False, **as_user).returncode:
                 said.seek(0)
                 pytest.fail(f"{program}: {said.read().decode()}", pytrace=False)
 
@@ -102,7 +102,8 @@ def _found() -> Path | None:
 
 def _install() -> str:
     """Install Debian's package; what was said last if that failed."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # where dpkg looks for its helpers
+    environment = {**os.environ, "PATH": path, "DEBIAN_FRONTEND": "noninteractive"}
     said = ""
     for arguments in (["install", "-y", "postgresql"], ["update"], ["install", "-y", "postgresql"]):
         run = subprocess.run(["apt-get", *arguments], capture_output=True, text=True, env=environment, check=False)
