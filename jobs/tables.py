@@ -127,7 +127,7 @@ def commits(spark: SparkSession, warehouse: Path, contract: TableContract) -> Co
 
 
 def newest_version(spark: SparkSession, path: str) -> int:
-    """The number of the newest commit of the Delta table at a path; its log is listed, nothing else is read."""
+    """The number of the newest commit of the Delta table at a path."""
     return int(_snapshot(spark, path).version())
 
 

@@ -40,7 +40,7 @@ def to_drift(records: DataFrame, shapes: DataFrame, files: DataFrame, provider: 
         _parsed(first, shape, "place")
         .join(shapes, ["name", "shape", "place"])
         .groupBy("name", "shape", "place", "records", "last_seen_at")
-        .agg(F.min("text").alias("text"))  # others of one place are of the same shape, or their hashes are equal
+        .agg(F.min("text").alias("text"))  # one, should texts of one shape and file have equal hashes
         .withColumn("number", number_of_file())
         .join(F.broadcast(files), "number")
         .withColumn("v", F.try_parse_json("text"))

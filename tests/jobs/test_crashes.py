@@ -39,10 +39,10 @@ BATCH = ("files listed", "batch planned", "records parsed", "duplicates found", 
 END_OF_BATCH = ("quarantine committed", "ledger committed", "rows released", "checkpoint committed")
 
 
-def start(folder: Path, warehouse: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
+def start(folder: Path, warehouse: str, *options: str) -> subprocess.Popen[str]:
     """A loader of what is below `<folder>/input`, two files at a time."""
     folders = ("--input", str(folder / "input"), "--warehouse", str(folder / warehouse))
-    return start_job("stream_events", "--provider", "ses", *options, *folders, "--set", TWO_FILES, kill_at=kill_at)
+    return start_job("stream_events", "--provider", "ses", *options, *folders, "--set", TWO_FILES)
 
 
 def run_here(folder: Path, warehouse: str, spark: SparkSession) -> None:

@@ -133,9 +133,9 @@ def test_records_as_the_pages_have_them_are_no_drift(spark: SparkSession, tmp_pa
     settings = settings_for(tmp_path)
     load(settings, spark=spark)
     warehouse = tmp_path / "warehouse"
-    for made, files in enumerate(("at first", "nothing new"), start=1):
+    for made, when in enumerate(("at first", "nothing new"), start=1):
         build(settings, only=["drift"], spark=spark)
-        assert drifted(warehouse) == {}, files
+        assert drifted(warehouse) == {}, when
         said = tables.note_of(warehouse, DRIFT)
         assert said is not None, "all files would be read again next time"
         assert json.loads(said)["files_version"] == DeltaTable(str(warehouse / "files")).version()
