@@ -327,10 +327,11 @@ class Settings(Section):
     )
     max_files_per_batch: int = Field(default=1000, ge=1, description="Most files of one micro-batch.")
     max_bytes_per_batch: ByteSize = Field(
-        default=ByteSize(512 * 1024**2),
+        default=ByteSize(1024**3),
         ge=1,
         description="Most bytes of one micro-batch, as stored (compressed files count compressed), for "
-        "example 268435456 or 256MiB. A single larger file is a batch of its own.",
+        "example 268435456 or 256MiB. A single larger file is a batch of its own. Of large batches more events are "
+        "loaded per second; what does not fit into memory goes to Spark's local disk.",
     )
     max_record_bytes: ByteSize = Field(
         default=ByteSize(4 * 1024**2),

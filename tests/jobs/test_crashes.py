@@ -21,7 +21,6 @@ from jobs.generator import Forms, generate_ses
 from jobs.stream_events import load
 from tests.conftest import settings_for
 from tests.crashes import (
-    PATIENCE_SECONDS,
     SEED,
     STATES,
     Scenario,
@@ -39,30 +38,11 @@ BATCH = ("files listed", "batch planned", "records parsed", "duplicates found", 
 END_OF_BATCH = ("quarantine committed", "ledger committed", "rows released", "checkpoint committed")
 
 
-def start(folder: Path, warehouse: str, *options: str) -> subprocess.Popen[str]:
-    """A loader of what is below `<folder>/input`, two files at a time."""
-    folders = ("--input", str(folder / "input"), "--warehouse", str(folder / warehouse))
-    return start_job("stream_events", "--provider", "ses", *options, *folders, "--set", TWO_FILES)
-
-
-def run_here(folder: Path, warehouse: str, spark: SparkSession) -> None:
-    """The same in this process, to the end."""
-    settings = settings_for(folder, TWO_FILES).model_copy(update={"warehouse": str(folder / warehouse)})
-    load(settings, provider="ses", spark=spark)
-
-
 def kill(process: subprocess.Popen[str]) -> None:
     """SIGKILL to the driver and its JVM."""
     with suppress(ProcessLookupError):  # it has ended by itself
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-
-
-def ends_well(process: subprocess.Popen[str]) -> str:
-    """Wait for the job, which must exit 0; what it printed."""
-    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 0, output
-    return output
 
 
 def ses_files(folder: Path, seed: int, _: SparkSession) -> None:
@@ -116,27 +96,14 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(spark: SparkSession, tmp_path: Path) -> None:
     moments = random.Random(SEED)
     truth = generate_ses(tmp_path / "input", events=KILLS * 300, seed=12, events_per_file=60)
-    alive = 0
+    settings, alive = settings_for(tmp_path, TWO_FILES), 0
+    folders = ("--input", settings.input, "--warehouse", settings.warehouse)
     for _ in range(KILLS):
-        process = start(tmp_path, "killed", "--available-now")
+        process = start_job("stream_events", "--available-now", "--provider", "ses", "--set", TWO_FILES, *folders)
         time.sleep(moments.uniform(8, 40))
         alive += process.poll() is None
         kill(process)
     assert alive >= KILLS * 3 / 4
-    run_here(tmp_path, "killed", spark)
-    assert_is_truth(tmp_path / "killed", tmp_path / "input", truth)
+    load(settings, provider="ses", spark=spark)
+    assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
     print(f"random moments: {alive} kills of {KILLS} before the end, seed {SEED}")
-
-
-@pytest.mark.slow
-def test_sigterm_ends_the_job_with_its_batch_done_and_exit_code_0(spark: SparkSession, tmp_path: Path) -> None:
-    truth = generate_ses(tmp_path / "input", events=300, seed=13, events_per_file=100)
-    process = start(tmp_path, "stopped", "--set", "trigger_interval_seconds=1")
-    assert process.stdout
-    for line in process.stdout:
-        if "batch 0:" in line:
-            break
-    process.send_signal(signal.SIGTERM)
-    assert "Stopped as asked" in ends_well(process)
-    run_here(tmp_path, "stopped", spark)
-    assert_is_truth(tmp_path / "stopped", tmp_path / "input", truth)
