@@ -129,7 +129,7 @@ def build_session(settings: Settings, app_name: str, *further: Jars) -> SparkSes
         # A few days' writers open at once spare a sort of the wide rows by day.
         "spark.sql.maxConcurrentOutputFileWriters": "16",
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "2000" if is_local else "32",
-        "spark.databricks.delta.snapshotPartitions": "2" if is_local else "10",
+        "spark.databricks.delta.snapshotPartitions": "1" if is_local else "10",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.streaming.ui.enabled": str(settings.spark.ui).lower(),
     }
