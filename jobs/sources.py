@@ -60,7 +60,7 @@ class Sources:
         for contract in _LOADED:
             if tables.is_there(self._warehouse, contract):
                 self.version_of(contract)
-        self._whole: dict[tuple[str, int], bool] = {}
+        self._differences: dict[tuple[str, int, int], tables.Difference | None] = {}
         self._written: set[str] = set()
         self._computed: dict[str, DataFrame] = {}
         self._touched: dict[tuple[int, ...], Touched | None] = {}
@@ -173,10 +173,12 @@ class Sources:
         before = since.get(_version(contract))
         if before is None or self.is_as_it_was(contract, since):
             return True
-        if (contract.name, before) not in self._whole:
-            is_whole = tables.is_whole(self.spark, self._warehouse, contract, before)
-            self._whole[contract.name, before] = is_whole
-        return self._whole[contract.name, before]
+        if not tables.is_there(self._warehouse, contract):
+            return False
+        now = self._versions.get(contract.name)
+        if now is None:  # not read yet by this run, and not to be noted as if it were
+            now = tables.version(self.spark, self._warehouse, contract)
+        return self._between(contract, before, now) is not None
 
     def is_current(self, contract: TableContract) -> bool:
         """Whether stored `journeys` or `messages` are of the versions that this run reads."""
@@ -213,7 +215,13 @@ class Sources:
             return tables.Difference(frozenset(), frozenset(), frozenset())
         if before is None or now is None:
             return None
-        return tables.difference(self.spark, self._warehouse, contract, before, now)
+        return self._between(contract, before, now)
+
+    def _between(self, contract: TableContract, before: int, now: int) -> tables.Difference | None:
+        key = (contract.name, before, now)
+        if key not in self._differences:
+            self._differences[key] = tables.difference(self._warehouse, contract, before, now)
+        return self._differences[key]
 
     def touched(self, since: Mapping[str, int], *before: TableContract) -> Touched | None:
         """The messages of which something is new since a summary was made; None if all should be made anew.

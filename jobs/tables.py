@@ -9,16 +9,15 @@ from functools import cache, reduce
 from operator import and_
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from delta.tables import DeltaTable
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import ConfigurationError, PipelineError
 from jobs.locks import writing
-from jobs.storage import local_path
 from schemas.catalog import TABLES, with_metrics
 from schemas.contract import STATISTICS, TableContract, missing_columns
 from schemas.metrics import DEFAULT_PROFILE, Profile
@@ -62,21 +61,19 @@ def create(spark: SparkSession, warehouse: Path, contract: TableContract) -> Non
 
 def _migrate(spark: SparkSession, path: str, contract: TableContract) -> None:
     """Add the columns and properties that an older contract did not have; refuse any other difference."""
-    detail = DeltaTable.forPath(spark, path).detail().select("partitionColumns", "properties").first()
-    assert detail is not None
-    found = spark.read.format("delta").load(path).schema
-    if problem := _difference(contract, found, detail.partitionColumns):
+    stored = _stored(spark, path)
+    if problem := _difference(contract, stored):
         raise ContractError(
             f"The table {path} {problem}: it was made by another version of this project. Load the files again into "
             "a new warehouse: ./spark-submit.sh stream_events --available-now --warehouse <new folder>"
         )
     table = _quoted_table(path)
-    if missing := [f for f in contract.stored_schema.fields if f.name not in found.names]:
+    if missing := [f for f in contract.stored_schema.fields if f.name not in stored.schema.names]:
         columns = ", ".join(
             f"`{f.name}` {f.dataType.simpleString()} comment {_quoted(f.metadata['comment'])}" for f in missing
         )
         spark.sql(f"alter table {table} add columns ({columns})")
-    _set_properties(spark, path, {k: v for k, v in contract.table_properties.items() if detail.properties.get(k) != v})
+    _set_properties(spark, path, {k: v for k, v in contract.table_properties.items() if stored.properties.get(k) != v})
 
 
 def _set_properties(spark: SparkSession, path: str, properties: Mapping[str, str]) -> None:
@@ -85,15 +82,30 @@ def _set_properties(spark: SparkSession, path: str, properties: Mapping[str, str
         spark.sql(f"alter table {_quoted_table(path)} set tblproperties ({values})")
 
 
-def _difference(contract: TableContract, found: StructType, partitioned_by: Sequence[str]) -> str:
+@dataclass(frozen=True)
+class _Stored:
+    """What a table is by its newest commit."""
+
+    schema: StructType
+    partitioned_by: tuple[str, ...]
+    properties: Mapping[str, str]
+
+
+def _stored(spark: SparkSession, path: str) -> _Stored:
+    said = json.loads(_snapshot(spark, path).metadata().json())["metaData"]  # the action, as the log has it
+    schema = StructType.fromJson(json.loads(said["schemaString"]))
+    return _Stored(schema, tuple(said["partitionColumns"]), said["configuration"])
+
+
+def _difference(contract: TableContract, stored: _Stored) -> str:
     """What of a table's shape cannot be mended in place, in words; empty if nothing."""
-    fields = contract.stored_schema.fields
+    fields, found = contract.stored_schema.fields, stored.schema
     if other := [f.name for f in fields if f.name in found.names and found[f.name].dataType != f.dataType]:
         return f"has another type of {', '.join(other)}"
     if needed := [f.name for f in fields if f.name not in found.names and not f.nullable]:
         return f"lacks {', '.join(needed)}, which cannot be NULL"
-    if tuple(partitioned_by) != contract.partitioned_by:
-        return f"is partitioned by {', '.join(partitioned_by) or 'nothing'}"
+    if stored.partitioned_by != contract.partitioned_by:
+        return f"is partitioned by {', '.join(stored.partitioned_by) or 'nothing'}"
     return ""
 
 
@@ -194,16 +206,14 @@ def _commit_note(spark: SparkSession, path: str, contract: TableContract, note: 
 
 
 def _has_other_shape(spark: SparkSession, path: str, contract: TableContract) -> bool:
-    found = spark.read.format("delta").load(path).schema
-    detail = DeltaTable.forPath(spark, path).detail().select("partitionColumns").first()
-    assert detail is not None
-    is_same = [(f.name, f.dataType) for f in found] == [(f.name, f.dataType) for f in contract.schema]
-    return not is_same or tuple(detail.partitionColumns) != contract.partitioned_by
+    stored = _stored(spark, path)
+    is_same = [(f.name, f.dataType) for f in stored.schema] == [(f.name, f.dataType) for f in contract.schema]
+    return not is_same or stored.partitioned_by != contract.partitioned_by
 
 
 def kept(rows: DataFrame) -> DataFrame:
     """Rows computed once, which a join sends to every executor unless they are many."""
-    rows = rows.localCheckpoint()
+    rows = rows.localCheckpoint(eager=False)  # counting them keeps them
     return F.broadcast(rows) if rows.count() <= _MANY else rows
 
 
@@ -241,40 +251,49 @@ class Difference:
     removed: frozenset[str]
 
 
-def difference(
-    spark: SparkSession, warehouse: Path, contract: TableContract, before: int, now: int
-) -> Difference | None:
-    """Between two versions; None if the earlier one cannot be read any more: its log or one of its files is gone."""
-    if before == now:
-        return Difference(frozenset(), frozenset(), frozenset())
-    old, new = (_files(spark, warehouse, contract, version) for version in (before, now))
-    if old is None or new is None or not _are_there(old - new):
+def difference(warehouse: Path, contract: TableContract, before: int, now: int) -> Difference | None:
+    """Between two versions; None if the earlier one cannot be read any more: its log or one of its files is gone.
+
+    The commits in between say it, in the form of Delta's protocol ("Add File and Remove File"): no table is opened.
+    """
+    if before > now or not _commit(warehouse, contract, before).exists():
         return None
-    days = frozenset(_day_of(file) for file in old ^ new)
-    return Difference(days, *(frozenset(file.rsplit("/", 1)[1] for file in files) for files in (new - old, old - new)))
-
-
-def is_whole(spark: SparkSession, warehouse: Path, contract: TableContract, version: int) -> bool:
-    """Whether a version of the table can still be read: its log and its files are there."""
-    files = _files(spark, warehouse, contract, version)
-    return files is not None and _are_there(files)
-
-
-def _files(spark: SparkSession, warehouse: Path, contract: TableContract, version: int) -> set[str] | None:
-    """The data files of a version, as URIs; None if its log is gone."""
-    try:
-        return set(read(spark, warehouse, contract, version).inputFiles())
-    except AnalysisException:
+    added: set[str] = set()
+    removed: set[str] = set()
+    for version in range(before + 1, now + 1):
+        commit = _commit(warehouse, contract, version)
+        if not commit.exists():
+            return None
+        gone, new = _files_of(commit)
+        removed |= gone - added
+        added = (added - gone) | (new - removed)
+        removed -= new
+    folder = warehouse / contract.name
+    if not all((folder / unquote(file)).exists() for file in removed):
         return None
+    days = {_day_of(file) for file in added | removed} if contract.partitioned_by else set()
+    return Difference(frozenset(days), *(frozenset(file.rpartition("/")[2] for file in of) for of in (added, removed)))
 
 
-def _are_there(files: Collection[str]) -> bool:
-    return all(local_path(file).exists() for file in files)
+def _commit(warehouse: Path, contract: TableContract, version: int) -> Path:
+    return warehouse / contract.name / "_delta_log" / f"{version:020}.json"
+
+
+def _files_of(commit: Path) -> tuple[set[str], set[str]]:
+    """The data files that a commit removed and those that it added, relative to the table, as URIs."""
+    removed: set[str] = set()
+    added: set[str] = set()
+    for line in commit.read_text(encoding="utf-8").splitlines():
+        if line.startswith('{"remove"'):
+            removed.add(json.loads(line)["remove"]["path"])
+        elif line.startswith('{"add"'):
+            added.add(json.loads(line)["add"]["path"])
+    return removed, added
 
 
 def _day_of(file: str) -> date | None:
     """The day in the name of a partition's folder, as Hive and Delta name them."""
-    day = file.rsplit("/", 2)[1].partition("=")[2]
+    day = file.rsplit("/", 2)[-2].partition("=")[2]
     return None if day.startswith("__HIVE") else date.fromisoformat(day)
 
 

@@ -1,0 +1,83 @@
+"""What is new of a Delta table between two versions, against what delta-rs lists of both."""
+
+import shutil
+from datetime import date
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import pytest
+from delta.tables import DeltaTable as SparkTable
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+from pyspark.sql.types import DateType, IntegerType, StructType
+
+from jobs import tables
+from schemas.contract import TableContract, column
+
+DAYS = TableContract(
+    name="days",
+    grain="one number of a day",
+    key=("number",),
+    written_by=(),
+    schema=StructType(
+        [column("day", DateType(), comment="A day, or none."), column("number", IntegerType(), comment="A number.")]
+    ),
+    partitioned_by=("day",),
+    statistics=("number",),
+)
+
+
+@pytest.fixture(scope="module")
+def warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a table whose files were added, rewritten, removed, brought back; restored."""
+    warehouse = tmp_path_factory.mktemp("tables")
+    tables.create(spark, warehouse, DAYS)
+    path = tables.uri(warehouse, DAYS)
+    for rows in ([(date(2025, 10, 26), 1), (None, 2)], [(date(2025, 10, 26), 3), (date(2025, 10, 27), 4)]):
+        spark.createDataFrame(rows, DAYS.stored_schema).coalesce(1).write.format("delta").mode("append").save(path)
+    table = SparkTable.forPath(spark, path)
+    table.delete("number in (1, 4)")
+    table.update("day is null", {"number": "5"})
+    table.optimize().executeCompaction()
+    table.restoreToVersion(2)
+    table.delete("day is not null")
+    return warehouse
+
+
+def files_of(warehouse: Path, version: int) -> set[str]:
+    """The data files of a version, relative to the table."""
+    path = tables.uri(warehouse, DAYS)
+    return {uri.split(f"{path}/")[1] for uri in DeltaTable(path, version=version).file_uris()}
+
+
+def names(files: set[str]) -> set[str]:
+    return {file.rpartition("/")[2] for file in files}
+
+
+def test_files_and_days_that_two_versions_do_not_share(warehouse: Path) -> None:
+    newest = DeltaTable(tables.uri(warehouse, DAYS)).version()
+    files = [files_of(warehouse, version) for version in range(newest + 1)]
+    days = {"2025-10-26": date(2025, 10, 26), "2025-10-27": date(2025, 10, 27), "__HIVE_DEFAULT_PARTITION__": None}
+    for before, now in combinations_with_replacement(range(newest + 1), 2):
+        found = tables.difference(warehouse, DAYS, before, now)
+        assert found
+        assert found.added == names(files[now] - files[before]), (before, now)
+        assert found.removed == names(files[before] - files[now]), (before, now)
+        folders = {file.split("/")[0] for file in files[now] ^ files[before]}
+        assert found.days == {days[folder.partition("=")[2]] for folder in folders}, (before, now)
+    assert len(files) > 6
+
+
+def test_a_version_whose_log_or_files_are_gone_has_no_difference(warehouse: Path, tmp_path: Path) -> None:
+    shutil.copytree(warehouse, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / DAYS.name
+    newest = DeltaTable(str(folder)).version()
+    assert tables.difference(tmp_path, DAYS, newest, newest - 1) is None
+    gone = sorted(files_of(tmp_path, 2) - files_of(tmp_path, newest))[0]
+    (folder / gone).unlink()
+    assert tables.difference(tmp_path, DAYS, 2, newest) is None
+    assert tables.difference(tmp_path, DAYS, newest, newest)
+    assert tables.difference(tmp_path, DAYS, 0, newest)  # that has no files
+    (folder / "_delta_log" / f"{1:020}.json").unlink()
+    assert tables.difference(tmp_path, DAYS, 0, newest) is None
+    assert tables.difference(tmp_path, DAYS, 1, newest) is None
