@@ -16,7 +16,7 @@ if [ $# -eq 0 ]; then
     "$venv/bin/python" -m ruff format --check || failed=1
     "$venv/bin/python" -m mypy || failed=1
     if [ "$failed" -ne 0 ]; then say "Lint, format or types failed (above). The tests run all the same."; fi
-    set -- -n 2 --dist loadgroup --no-loadscope-reorder # two at a time: while one waits for a JVM, the other has the core
+    set -- -n 2 --dist loadfile --no-loadscope-reorder # two at a time: while one waits for a JVM, the other has the core
 fi
 "$venv/bin/python" -m pytest "$@" || failed=$?
 exit "$failed"

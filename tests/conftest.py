@@ -22,13 +22,6 @@ def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> S
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of tests that run side by side, keep those of a file together, and those of all files that need `built`."""
-    needs = {item.path for item in items if "built" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("built" if item.path in needs else item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL too."""
