@@ -256,7 +256,7 @@ def difference(warehouse: Path, contract: TableContract, before: int, now: int) 
 
     The commits in between say it, in the form of Delta's protocol ("Add File and Remove File"): no table is opened.
     """
-    if before > now or not _commit(warehouse, contract, before).exists():
+    if before > now or not _can_be_made_again(warehouse, contract, before):
         return None
     added: set[str] = set()
     removed: set[str] = set()
@@ -273,6 +273,21 @@ def difference(warehouse: Path, contract: TableContract, before: int, now: int) 
         return None
     days = {_day_of(file) for file in added | removed} if contract.partitioned_by else set()
     return Difference(frozenset(days), *(frozenset(file.rpartition("/")[2] for file in of) for of in (added, removed)))
+
+
+def _can_be_made_again(warehouse: Path, contract: TableContract, version: int) -> bool:
+    """Whether the log still leads to a version: from a checkpoint, or from its beginning, by every commit since.
+
+    Delta's clean-up takes old checkpoints, and may leave commits behind that were based on them.
+    """
+    log = warehouse / contract.name / "_delta_log"
+    while not any(log.glob(f"{version:020}.checkpoint*")):
+        if not _commit(warehouse, contract, version).exists():
+            return False
+        if version == 0:
+            return True
+        version -= 1
+    return True
 
 
 def _commit(warehouse: Path, contract: TableContract, version: int) -> Path:

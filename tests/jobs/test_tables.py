@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 from pyspark.sql.types import DateType, IntegerType, StructType
 
@@ -29,7 +30,7 @@ DAYS = TableContract(
 
 @pytest.fixture(scope="module")
 def warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a table whose files were added, rewritten, removed, brought back; restored."""
+    """With a table whose files were added, rewritten, removed and brought back."""
     warehouse = tmp_path_factory.mktemp("tables")
     tables.create(spark, warehouse, DAYS)
     path = tables.uri(warehouse, DAYS)
@@ -81,3 +82,25 @@ def test_a_version_whose_log_or_files_are_gone_has_no_difference(warehouse: Path
     (folder / "_delta_log" / f"{1:020}.json").unlink()
     assert tables.difference(tmp_path, DAYS, 0, newest) is None
     assert tables.difference(tmp_path, DAYS, 1, newest) is None
+
+
+def test_without_the_checkpoint_that_it_is_based_on_a_version_cannot_be_read(
+    spark: SparkSession, warehouse: Path, tmp_path: Path
+) -> None:
+    """As Delta's clean-up may leave it: the commits of a version and of those after it, and a newer checkpoint."""
+    shutil.copytree(warehouse, tmp_path, dirs_exist_ok=True)
+    log = tmp_path / DAYS.name / "_delta_log"
+    newest = DeltaTable(str(log.parent)).version()
+    for version in (2, newest):
+        DeltaTable(str(log.parent), version=version).create_checkpoint()
+    for version in (0, 1):
+        (log / f"{version:020}.json").unlink()
+    assert tables.difference(tmp_path, DAYS, 1, newest) is None
+    for before in (2, 3):
+        assert tables.difference(tmp_path, DAYS, before, newest)
+        assert tables.read(spark, tmp_path, DAYS, before).count()
+    for file in log.glob(f"{2:020}.checkpoint*"):
+        file.unlink()
+    assert tables.difference(tmp_path, DAYS, 3, newest) is None
+    with pytest.raises(AnalysisException):
+        tables.read(spark, tmp_path, DAYS, 3).count()
