@@ -238,7 +238,7 @@ def main() -> None:
             large["ours"].append(whole(bench.ours(bench.place("large"))))
             large["plain"].append(whole(bench.plain(bench.place("large"))))
         a, b = (statistics.median(large[name]) for name in ("ours", "plain"))
-        print(f"{events:,} events: ours {events / a:,.0f}/s, plain {events / b:,.0f}/s: {b / a:.2f} (>= 0.65)")
+        print(f"{events:,} events: ours {events / a:,.0f}/s, plain {events / b:,.0f}/s: {b / a:.3f} (>= 0.65)")
         bench.prepare_bare()
         small: dict[str, list[float]] = {"ours": [], "plain": [], "bare": []}
         for _ in range(SMALL_ROUNDS):

@@ -3,6 +3,7 @@
 import signal
 from pathlib import Path
 
+import pytest
 from pyspark.sql import SparkSession
 
 from jobs.generator import generate_ses
@@ -12,6 +13,7 @@ from tests.crashes import PATIENCE_SECONDS, start_job
 from tests.tables import assert_is_truth
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_job_with_its_batch_done_and_exit_code_0(spark: SparkSession, tmp_path: Path) -> None:
     truth = generate_ses(tmp_path / "input", events=300, seed=13, events_per_file=100)
     overrides = ("max_files_per_batch=2", "trigger_interval_seconds=1")
