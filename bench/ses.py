@@ -35,7 +35,7 @@ from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
 from transforms.identity import as_text, content_key, recipients_key
 
-LARGE_ROUNDS = 5
+LARGE_ROUNDS = 7
 """More than of small batches: Java is still compiling the larger plan in the first ones."""
 SMALL_ROUNDS = 3
 SMALL_BATCHES = 25

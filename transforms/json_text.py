@@ -80,6 +80,15 @@ def is_one_value(text: Column) -> Column:
     return let(parsed, lambda p: F.coalesce((F.size(p) == 2) & (F.get(p, F.lit(1)) == _END), F.lit(False)))
 
 
+def is_utf8(text: Column) -> Column:
+    """Whether every byte of `text` is valid UTF-8: what `is_valid_utf8` says, at a fraction of its cost.
+
+    Spark's `split` goes through Java's strings, which read and write plain ASCII many bytes at a time and put U+FFFD
+    in place of what is not valid; `is_valid_utf8` looks at one byte after the other.
+    """
+    return F.get(F.split(text, ",", 1), F.lit(0)) == text
+
+
 def pieces(line: Column) -> Column:
     """Each complete top-level object of `line`, and each non-blank remainder between them, as an array.
 

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, LongType, StringType, StructField, StructType
 
 from schemas.quarantine import Reason
-from transforms.json_text import fenced_object, is_one_value, only_object
+from transforms.json_text import fenced_object, is_one_value, is_utf8, only_object
 
 ACCEPTED, QUARANTINED, CONTROL = "accepted", "quarantined", "control"
 
@@ -161,7 +161,7 @@ def unreadable(text: Column, detail: Column, limits: Limits) -> list[Case]:
     return [
         (F.col("cut_off"), Reason.CUT_OFF, F.lit("the file breaks here")),
         (is_too_large, Reason.TOO_LARGE, F.lit(f"longer than max_record_bytes={limits.max_record_bytes}")),
-        (~F.is_valid_utf8("raw"), Reason.NOT_JSON, F.lit("not valid UTF-8")),
+        (~is_utf8(F.col("raw")), Reason.NOT_JSON, F.lit("not valid UTF-8")),
         (~F.col("is_parsed") & ~is_object & is_one_value(text), Reason.NOT_AN_OBJECT, F.lit(None)),
         (~F.col("is_parsed"), Reason.NOT_JSON, detail),
     ]
