@@ -76,5 +76,8 @@ def keep_newest(
 
 
 def release(rows: DataFrame) -> None:
-    """Give back the memory of rows kept by `localCheckpoint`, for which PySpark has no call of its own."""
-    rows._jdf.queryExecution().analyzed().rdd().unpersist(False)
+    """Give back the memory of rows kept by `localCheckpoint`, for which PySpark has no call of its own.
+
+    It waits: a session that stops while Spark is still at it prints Java's traces.
+    """
+    rows._jdf.queryExecution().analyzed().rdd().unpersist(True)
