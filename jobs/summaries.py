@@ -28,7 +28,7 @@ from schemas.region_summary import REGION_SUMMARY
 from schemas.requests import REQUESTS
 from schemas.restatement import RESTATEMENT
 from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
-from transforms.campaign_regions import to_campaign_regions
+from transforms.campaign_regions import messages_by_region, recipients_by_region, summed, to_campaign_regions
 from transforms.campaigns import message_revenues, of_campaign, to_campaigns
 from transforms.freshness import to_freshness
 from transforms.increments import is_of, is_on, with_rows, without_rows
@@ -42,6 +42,7 @@ Since = Mapping[str, int]
 Days = frozenset[date | None]
 MOST_OF_CAMPAIGNS = 0.5
 """The share of messages up to which their campaigns are made anew alone."""
+_RECIPIENT = (*CAMPAIGN_KEY, "recipient")
 
 
 @dataclass(frozen=True)
@@ -208,22 +209,33 @@ def _campaign_regions(sources: Sources) -> DataFrame:
 
 
 def _campaign_regions_part(sources: Sources, since: Since) -> Part | None:
-    requests, messages = sources.requests, sources.of(MESSAGES)
-    touched, changed = sources.touched(since, MESSAGES), _changed_requests(sources, since)
+    """What is counted, less what the touched messages and their recipients were counted as, and with what they are."""
+    touched, changed = sources.touched(since, MESSAGES, JOURNEYS), _changed_requests(sources, since)
     if touched is None or changed is None:
         return None
-    ids = changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct()
-    asked = of_campaign(with_rows(messages, ids, ["message_id"])).select(*CAMPAIGN_KEY)
-    keys = _few(sources, _campaigns_of(sources, touched, since).unionByName(asked).distinct())
-    if keys is None:
-        return None
-    of_keys = with_rows(of_campaign(messages), keys, CAMPAIGN_KEY).select("message_id").distinct()
-    rows = to_campaign_regions(
-        with_rows(requests, of_keys, ["message_id"]),
-        with_rows(messages, of_keys, ["message_id"]),  # those of other campaigns too: a request counts with the first
-        with_rows(of_campaign(sources.of(JOURNEYS)), keys, CAMPAIGN_KEY),
+    ids = kept(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
+    then, now = (
+        (
+            sources.before(REQUESTS, since),
+            sources.before(MESSAGES, since),
+            of_campaign(sources.before(JOURNEYS, since)),
+        ),
+        (sources.requests, sources.of(MESSAGES), of_campaign(sources.of(JOURNEYS))),
     )
-    return _with(sources.stored(CAMPAIGN_REGIONS), with_rows(rows, keys, CAMPAIGN_KEY), keys)
+    of_ids = then[2].select(*_RECIPIENT, "message_id").unionByName(now[2].select(*_RECIPIENT, "message_id"))
+    recipients = kept(with_rows(of_ids, ids, ["message_id"]).select(*_RECIPIENT).distinct())
+
+    def counted(requests: DataFrame, messages: DataFrame, journeys: DataFrame) -> list[DataFrame]:
+        journeys = kept(with_rows(journeys.select(*_RECIPIENT, "message_id"), recipients, _RECIPIENT))
+        theirs = kept(journeys.select("message_id").unionByName(ids).distinct())
+        requests = with_rows(requests, theirs, ["message_id"]).localCheckpoint()
+        return [
+            messages_by_region(requests, with_rows(messages, ids, ["message_id"])),
+            recipients_by_region(requests, journeys),
+        ]
+
+    stored = sources.stored(CAMPAIGN_REGIONS)
+    return Part(summed([stored, *counted(*now)], less=counted(*then)))
 
 
 def _recipient_totals(sources: Sources) -> DataFrame:

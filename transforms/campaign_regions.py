@@ -1,5 +1,8 @@
 """`campaign_regions`: how many people of which region a campaign was sent to."""
 
+from collections.abc import Sequence
+from functools import reduce
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -7,6 +10,8 @@ from schemas.campaign_regions import CAMPAIGN_REGIONS
 from transforms.campaigns import of_campaign
 from transforms.lifecycle import UNKNOWN
 from transforms.region_summary import requests_by_region, with_order_in_id
+
+COUNTS = ("requests", "messages", "recipients")
 
 
 def to_campaign_regions(requests: DataFrame, messages: DataFrame, journeys: DataFrame) -> DataFrame:
@@ -16,28 +21,59 @@ def to_campaign_regions(requests: DataFrame, messages: DataFrame, journeys: Data
     the region of the own request, and only without one of all regions of the message: Sailthru's recipients are
     profile ids, which requests seldom name.
     """
-    key, unknown = list(CAMPAIGN_REGIONS.key), F.lit(UNKNOWN)
-    asked = requests_by_region(requests)
-    region = F.coalesce("region", unknown).alias("region")
-    counted = (
+    return summed([messages_by_region(requests, messages), recipients_by_region(requests, journeys)])
+
+
+def messages_by_region(requests: DataFrame, messages: DataFrame) -> DataFrame:
+    """CAMPAIGN_REGIONS.key, `requests` and `messages`.
+
+    All messages of a message id must be among them, and all its requests.
+    """
+    return (
         of_campaign(with_order_in_id(messages))
-        .join(asked, on="message_id", how="left")
-        .withColumn("region", region)
-        .groupBy(*key)
+        .join(requests_by_region(requests), on="message_id", how="left")
+        .withColumn("region", F.coalesce("region", F.lit(UNKNOWN)))
+        .groupBy(*CAMPAIGN_REGIONS.key)
         .agg(
             F.coalesce(F.sum(F.when(F.col("of_id") == 1, F.col("requests"))), F.lit(0)).alias("requests"),
             F.count(F.lit(1)).alias("messages"),
         )
     )
-    own = requests.select("message_id", "recipient", F.array(region).alias("own"))
-    of_message = asked.groupBy("message_id").agg(F.collect_list("region").alias("all"))
-    recipients = (
+
+
+def recipients_by_region(requests: DataFrame, journeys: DataFrame) -> DataFrame:
+    """CAMPAIGN_REGIONS.key and `recipients`.
+
+    All journeys of a recipient in a campaign must be among them, and all requests of their messages.
+    """
+    unknown = F.lit(UNKNOWN)
+    own = requests.select("message_id", "recipient", F.array(F.coalesce("region", unknown)).alias("own"))
+    of_message = requests_by_region(requests).groupBy("message_id").agg(F.collect_list("region").alias("all"))
+    return (
         of_campaign(journeys)
         .where(F.col("recipient").isNotNull())
         .join(own, on=["message_id", "recipient"], how="left")
         .join(of_message, on="message_id", how="left")
         .withColumn("region", F.explode(F.coalesce("own", "all", F.array(unknown))))
-        .groupBy(*key)
+        .groupBy(*CAMPAIGN_REGIONS.key)
         .agg(F.count_distinct("recipient").alias("recipients"))
     )
-    return counted.join(recipients, on=key, how="left").withColumn("recipients", F.coalesce("recipients", F.lit(0)))
+
+
+def summed(counted: Sequence[DataFrame], less: Sequence[DataFrame] = ()) -> DataFrame:
+    """The rows of `campaign_regions` out of parts of its counts, less those in `less`; none where no message is left.
+
+    Every count is one of things that differ, so what no longer is as it was can be taken away, and what is now added.
+    """
+
+    def signed(rows: DataFrame, sign: int) -> DataFrame:
+        counts = [(F.col(n) * sign if n in rows.columns else F.lit(0)).cast("bigint").alias(n) for n in COUNTS]
+        return rows.select(*CAMPAIGN_REGIONS.key, *counts)
+
+    parts = [*(signed(rows, 1) for rows in counted), *(signed(rows, -1) for rows in less)]
+    return (
+        reduce(DataFrame.unionByName, parts)
+        .groupBy(*CAMPAIGN_REGIONS.key)
+        .agg(*[F.sum(name).alias(name) for name in COUNTS])
+        .where(F.col("messages") > 0)
+    )
