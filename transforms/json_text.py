@@ -81,7 +81,7 @@ def is_one_value(text: Column) -> Column:
 
 
 def is_utf8(text: Column) -> Column:
-    """Whether every byte of `text` is valid UTF-8: what `is_valid_utf8` says, at a fraction of its cost.
+    """Whether every byte of `text` is valid UTF-8: what `is_valid_utf8` says, at less cost.
 
     Spark's `split` goes through Java's strings, which read and write plain ASCII many bytes at a time and put U+FFFD
     in place of what is not valid; `is_valid_utf8` looks at one byte after the other.
