@@ -11,7 +11,7 @@ from transforms.campaigns import of_campaign
 from transforms.lifecycle import UNKNOWN
 from transforms.region_summary import requests_by_region, with_order_in_id
 
-COUNTS = ("requests", "messages", "recipients")
+COUNTS = tuple(name for name in CAMPAIGN_REGIONS.columns if name not in CAMPAIGN_REGIONS.key)
 
 
 def to_campaign_regions(requests: DataFrame, messages: DataFrame, journeys: DataFrame) -> DataFrame:
