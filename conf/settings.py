@@ -39,7 +39,7 @@ FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
 SECTIONS = (
     *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
-    *(FREE_SECTION, PROFILES_SECTION),
+    *("people", FREE_SECTION, PROFILES_SECTION),
 )
 
 
@@ -301,6 +301,20 @@ class CampaignSettings(Section):
     )
 
 
+class PeopleSettings(Section):
+    """Who is one person."""
+
+    fold_case: bool = Field(
+        default=True,
+        description="Whether addresses that differ only in upper and lower case are one person's; the domain's case "
+        "never matters.",
+    )
+    drop_plus_tags: bool = Field(
+        default=False,
+        description="Whether `ada+news@example.com` is the person of `ada@example.com`.",
+    )
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -374,6 +388,7 @@ class Settings(Section):
     export: ExportSettings = ExportSettings()
     metrics: MetricsSettings = MetricsSettings()
     campaigns: CampaignSettings = CampaignSettings()
+    people: PeopleSettings = PeopleSettings()
 
     @property
     def checkpoints_uri(self) -> str:
