@@ -22,6 +22,7 @@ from schemas.contract import Role, TableContract
 from schemas.files import FileStatus
 from schemas.messages import MESSAGES, CampaignKind
 from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit
+from schemas.purchases import PurchaseKind, PurchaseSource
 from schemas.quality import CheckKind, Severity
 from schemas.quarantine import Reason, ReplayOutcome
 from schemas.views import VIEWS, View
@@ -36,6 +37,8 @@ VALUES: Mapping[tuple[str, str], type[StrEnum]] = {
     ("quality", "check_kind"): CheckKind,
     ("quality", "severity"): Severity,
     (CAMPAIGNS.name, "campaign_kind"): CampaignKind,
+    ("purchases", "kind"): PurchaseKind,
+    ("purchases", "source"): PurchaseSource,
 }
 """Of a table's column the values it may have, where each is explained."""
 

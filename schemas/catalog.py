@@ -11,6 +11,8 @@ from schemas.invitations import INVITATIONS
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
 from schemas.metrics import Profile
+from schemas.person_events import PERSON_EVENTS
+from schemas.purchases import PURCHASES
 from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
 from schemas.recipient_totals import RECIPIENT_TOTALS
@@ -34,6 +36,8 @@ TABLES: tuple[TableContract, ...] = (
     CAMPAIGN_REGIONS,
     RECIPIENT_TOTALS,
     INVITATIONS,
+    PURCHASES,
+    PERSON_EVENTS,
     DRIFT,
     RESTATEMENT,
     FRESHNESS,
