@@ -20,6 +20,7 @@ from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.requests import REQUESTS
 from schemas.restatement import RESTATEMENT
 from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
+from schemas.sessions import SESSIONS
 
 TABLES: tuple[TableContract, ...] = (
     EVENTS,
@@ -38,6 +39,7 @@ TABLES: tuple[TableContract, ...] = (
     INVITATIONS,
     PURCHASES,
     PERSON_EVENTS,
+    SESSIONS,
     DRIFT,
     RESTATEMENT,
     FRESHNESS,
