@@ -39,7 +39,7 @@ FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
 SECTIONS = (
     *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
-    *("people", FREE_SECTION, PROFILES_SECTION),
+    *("people", "sessions", "activity", FREE_SECTION, PROFILES_SECTION),
 )
 
 
@@ -315,6 +315,32 @@ class PeopleSettings(Section):
     )
 
 
+class SessionsSettings(Section):
+    """What makes a session of a person's opens, clicks and purchases."""
+
+    gap_minutes: float = Field(
+        default=15,
+        gt=0,
+        le=525_600,
+        description="A pause of so many minutes, or a longer one, ends a session.",
+    )
+    success: tuple[Literal["open", "click", "purchase"], ...] = Field(
+        default=("click", "purchase"),
+        description="Classes of events of which one makes a session a success (sessions.is_success).",
+    )
+
+
+class ActivitySettings(Section):
+    """What `daily_activity` goes by."""
+
+    lapsed_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_525,
+        description="A person who did nothing for so many days has lapsed on the last of them.",
+    )
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -389,6 +415,8 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     campaigns: CampaignSettings = CampaignSettings()
     people: PeopleSettings = PeopleSettings()
+    sessions: SessionsSettings = SessionsSettings()
+    activity: ActivitySettings = ActivitySettings()
 
     @property
     def checkpoints_uri(self) -> str:

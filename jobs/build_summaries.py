@@ -16,14 +16,16 @@ from jobs import tables
 from jobs.crash_points import reached
 from jobs.export import FORMS, Target, export, target_of
 from jobs.locks import only_builder
+from jobs.parts import Summary
 from jobs.progress import say
 from jobs.session import build_session
 from jobs.sources import Sources, without
 from jobs.storage import local_path
-from jobs.summaries import SUMMARIES, Summary
+from jobs.summaries import SUMMARIES
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.catalog import tables_with
 from schemas.contract import TableContract
+from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.events import EVENTS
 from schemas.region_summary import REGION_SUMMARY
 
@@ -73,7 +75,7 @@ def build(
             target.check(session)
         sources = Sources(session, settings, full=full)
         version = sources.version_of(EVENTS)
-        if not {REGION_SUMMARY.name, CAMPAIGN_REGIONS.name}.isdisjoint(only):
+        if not {REGION_SUMMARY.name, CAMPAIGN_REGIONS.name, DAILY_ACTIVITY.name}.isdisjoint(only):
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
             reached("requests committed")
         contracts = {table.name: table for table in tables_with(settings.metrics.chosen)}
@@ -93,15 +95,15 @@ def build(
 def _make(spark: SparkSession, warehouse: Path, summary: Summary, contract: TableContract, sources: Sources) -> str:
     """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is. Which it was."""
     since = sources.since(contract)
-    if since is not None and summary.part is not None and sources.is_unchanged(since):
+    if since is not None and summary.part is not None and summary.of and sources.is_unchanged(since, summary.of):
         return "nothing new"
     part = summary.part(sources, since) if since is not None and summary.part is not None else None
     if part is None:
-        tables.replace(spark, warehouse, summary.rows(sources), contract, sources.note(contract))
+        tables.replace(spark, warehouse, summary.rows(sources), contract, sources.note(summary.of))
     elif part.days is None:
-        tables.replace(spark, warehouse, part.rows, contract, sources.note(contract))
+        tables.replace(spark, warehouse, part.rows, contract, sources.note(summary.of))
     else:
-        tables.replace_parts(spark, warehouse, part.rows, contract, part.days, sources.note(contract))
+        tables.replace_parts(spark, warehouse, part.rows, contract, part.days, sources.note(summary.of))
     sources.use_written(contract)
     return "made anew" if part is None else "brought up to date"
 

@@ -1,7 +1,7 @@
 """What summaries are made of, and what of it is new since they were last made."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -24,16 +24,22 @@ from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGE_KEY, MESSAGES
+from schemas.person_events import PERSON_EVENTS
+from schemas.purchases import PURCHASES
 from schemas.requests import REQUESTS
-from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
+from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
 from transforms.campaigns import of_campaign
 from transforms.increments import is_of, with_rows, without_rows
 from transforms.journeys import to_journeys
 from transforms.lifecycle import account_of_message, to_lifecycle
 from transforms.messages import to_messages
+from transforms.people import AddressRules
+from transforms.person_events import people_of_profiles, purchases_of_people, to_person_events
 
-_LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS)
-_MADE = (REQUESTS, JOURNEYS, MESSAGES)
+_LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES)
+_MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
+_READ_AGAIN = (BLASTS, PROFILES, REQUESTS, JOURNEYS, MESSAGES, PERSON_EVENTS)
+"""Those of which the version before is looked at beside the one of now."""
 MOST_TOUCHED = 0.2
 """The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
 
@@ -115,17 +121,45 @@ class Sources:
         return read_drift(self.spark, self.settings, self.version_of(FILES), known)
 
     def of(self, contract: TableContract) -> DataFrame:
-        """`journeys` or `messages`: read if the stored ones are of the versions that this run reads, else computed."""
+        """A table that others are made of: read if the stored one is of what this run reads, else computed.
+
+        Those are `journeys`, `messages`, `purchases` and `person_events`.
+        """
         if contract.name in self._written or self.is_current(contract):
             return self.stored(contract)
         if contract.name not in self._computed:
-            rows = (
-                to_journeys(self.lifecycle, self.state(SAILTHRU_MESSAGES))
-                if contract is JOURNEYS
-                else to_messages(self.lifecycle, self.of(JOURNEYS))
-            )
-            self._computed[contract.name] = tables.shaped_as(rows, contract)
+            self._computed[contract.name] = tables.shaped_as(self._computing[contract.name](), contract)
         return self._computed[contract.name]
+
+    @property
+    def _computing(self) -> Mapping[str, Callable[[], DataFrame]]:
+        return {
+            JOURNEYS.name: lambda: to_journeys(self.lifecycle, self.state(SAILTHRU_MESSAGES)),
+            MESSAGES.name: lambda: to_messages(self.lifecycle, self.of(JOURNEYS)),
+            PURCHASES.name: self._purchases,
+            PERSON_EVENTS.name: lambda: self.person_events(self.stored(EVENTS)).unionByName(self.bought),
+        }
+
+    # --- People
+
+    @cached_property
+    def address_rules(self) -> AddressRules:
+        """Which spellings of an address are one person's."""
+        people = self.settings.people
+        return AddressRules(folds_case=people.fold_case, drops_plus_tags=people.drop_plus_tags)
+
+    def _purchases(self) -> DataFrame:
+        return self.state(PURCHASES)
+
+    def person_events(self, events: DataFrame) -> DataFrame:
+        """The rows of `person_events` out of those rows of `events`."""
+        people = people_of_profiles(self.state(PROFILES), self.address_rules)
+        return to_person_events(events, people, self.address_rules)
+
+    @property
+    def bought(self) -> DataFrame:
+        """The rows of `person_events` that are of `purchases`."""
+        return purchases_of_people(self.of(PURCHASES))
 
     @cached_property
     def campaign_sizes(self) -> DataFrame:
@@ -139,9 +173,8 @@ class Sources:
 
     # --- What was made of which versions
 
-    def note(self, contract: TableContract) -> str:
-        """What a summary's commit says of how it was made: of which versions, by which code and settings."""
-        of = _LOADED if contract.name in (JOURNEYS.name, MESSAGES.name) else (*_LOADED, *_MADE)
+    def note(self, of: Collection[TableContract]) -> str:
+        """What the commit of a summary of these tables says: of which versions, by which code and settings."""
         read = [t for t in of if t.name in self._versions and (t.name in self._written or t.name not in self._computed)]
         versions = {_version(t): self._versions[t.name] for t in read}
         return json.dumps({**versions, "made_by": self._made_by})
@@ -155,6 +188,9 @@ class Sources:
                 of.metrics.model_dump(mode="json"),
                 of.campaigns.model_dump(mode="json"),
                 of.sailthru.client_id,
+                of.people.model_dump(mode="json"),
+                of.sessions.model_dump(mode="json"),
+                of.activity.model_dump(mode="json"),
             ]
         )
 
@@ -167,7 +203,7 @@ class Sources:
         found = json.loads(said) if said else {}
         if found.pop("made_by", None) != self._made_by:
             return None
-        return found if all(self._can_be_read(t, found) for t in (BLASTS, *_MADE)) else None
+        return found if all(self._can_be_read(t, found) for t in _READ_AGAIN) else None
 
     def _can_be_read(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         before = since.get(_version(contract))
@@ -181,11 +217,12 @@ class Sources:
         return self._between(contract, before, now) is not None
 
     def is_current(self, contract: TableContract) -> bool:
-        """Whether stored `journeys` or `messages` are of the versions that this run reads."""
-        since = self.since(contract)
+        """Whether a stored table that others are made of is of the versions that this run reads."""
+        since = self.since(contract) if contract is not PURCHASES else None  # their source has no version
         if since is None:
             return False
-        return all(self.is_as_it_was(t, since) for t in (EVENTS, SAILTHRU_MESSAGES))
+        of = (EVENTS, PROFILES) if contract is PERSON_EVENTS else (EVENTS, SAILTHRU_MESSAGES)
+        return all(self.is_as_it_was(t, since) for t in of)
 
     def use_written(self, contract: TableContract) -> None:
         """From now on read the summary as it is now."""
@@ -199,10 +236,11 @@ class Sources:
         """A table as it was when a summary was made."""
         return tables.read(self.spark, self._warehouse, contract, since[_version(contract)])
 
-    def is_unchanged(self, since: Mapping[str, int]) -> bool:
-        """Whether each table of which a summary was made is as it was."""
-        loaded = all(self.is_as_it_was(t, since) for t in _LOADED)
-        return loaded and all(since[_version(t)] == self.version_of(t) for t in _MADE if _version(t) in since)
+    def is_unchanged(self, since: Mapping[str, int], of: Collection[TableContract]) -> bool:
+        """Whether each of the tables of which a summary was made is as it was."""
+        loaded = all(self.is_as_it_was(t, since) for t in of if t in _LOADED)
+        made = [t for t in of if t in _MADE and _version(t) in since]
+        return loaded and all(since[_version(t)] == self.version_of(t) for t in made)
 
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         """Whether a table is of the version of which a summary was made."""
@@ -273,6 +311,18 @@ class Sources:
         journeys = tables.shaped_as(to_journeys(lifecycle, own), JOURNEYS).localCheckpoint()
         messages = tables.shaped_as(to_messages(lifecycle, journeys), MESSAGES).localCheckpoint()
         return Touched(keys, journeys, messages)
+
+    def new_events(self, since: Mapping[str, int]) -> DataFrame | None:
+        """The rows of `events` that are new since a summary was made, or in another file; None if nothing says which.
+
+        So it is, too, if they are so many that all may as well be looked at.
+        """
+        events = self.difference(EVENTS, since)
+        if events is None:
+            return None
+        there = self.stored(EVENTS)
+        new = _in_files(there.where(is_of(EVENTS, events.days)), events.added)
+        return None if new.count() > MOST_TOUCHED * there.count() else new
 
     def _new_keys(self, events: tables.Difference, states: tables.Difference, since: Mapping[str, int]) -> DataFrame:
         """The messages that new events, or new versions of Sailthru's records, are of."""

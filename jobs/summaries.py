@@ -1,12 +1,13 @@
 """Every summary: how its rows come out of the sources, made anew or, where little is new, by parts."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.parts import Days, Part, PartOf, Since, Summary
+from jobs.people import PEOPLE
 from jobs.providers import PROVIDERS
 from jobs.quality import run_checks
 from jobs.sources import Sources, Touched
@@ -37,34 +38,11 @@ from transforms.recipient_totals import to_recipient_totals
 from transforms.region_summary import to_region_summary
 from transforms.restatement import to_restatement
 
-Since = Mapping[str, int]
-"""The versions that a stored summary was made of, by `<table>_version`."""
-Days = frozenset[date | None]
+_LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS)
+_ALL = (*_LOADED, REQUESTS, JOURNEYS, MESSAGES)
 MOST_OF_CAMPAIGNS = 0.5
 """The share of messages up to which their campaigns are made anew alone."""
 _RECIPIENT = (*CAMPAIGN_KEY, "recipient")
-
-
-@dataclass(frozen=True)
-class Part:
-    """What replaces the rows of some days of a summary, or all of its rows."""
-
-    rows: DataFrame
-    days: Days | None = None
-    """None: `rows` are the whole summary."""
-
-
-PartOf = Callable[[Sources, Since], Part | None]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """A table of answers, and how its rows come out of the sources."""
-
-    contract: TableContract
-    rows: Callable[[Sources], DataFrame]
-    part: PartOf | None = None
-    """Of what is new since; None if the summary should be made anew. Both ways give the same rows."""
 
 
 # --- One row per message, or message and recipient: those of which something is new
@@ -297,17 +275,22 @@ def _quality(sources: Sources) -> DataFrame:
 SUMMARIES = {
     summary.contract.name: summary
     for summary in (
-        Summary(JOURNEYS, lambda sources: sources.of(JOURNEYS), _messages_part(JOURNEYS, lambda new: new.journeys)),
-        Summary(MESSAGES, lambda sources: sources.of(MESSAGES), _messages_part(MESSAGES, lambda new: new.messages)),
-        Summary(REGION_SUMMARY, _regions, _regions_part),
-        Summary(RESTATEMENT, _restatement, _restatement_part),
-        Summary(CAMPAIGNS, _campaigns, _campaigns_part),
-        Summary(CAMPAIGN_REGIONS, _campaign_regions, _campaign_regions_part),
-        Summary(RECIPIENT_TOTALS, _recipient_totals, _recipient_totals_part),
-        Summary(INVITATIONS, _invitations, _invitations_part),
-        Summary(DRIFT, lambda sources: sources.drift),
-        Summary(FRESHNESS, _freshness),
-        Summary(QUALITY, _quality),
+        Summary(
+            JOURNEYS, _LOADED, lambda sources: sources.of(JOURNEYS), _messages_part(JOURNEYS, lambda new: new.journeys)
+        ),
+        Summary(
+            MESSAGES, _LOADED, lambda sources: sources.of(MESSAGES), _messages_part(MESSAGES, lambda new: new.messages)
+        ),
+        Summary(REGION_SUMMARY, _ALL, _regions, _regions_part),
+        Summary(RESTATEMENT, _ALL, _restatement, _restatement_part),
+        Summary(CAMPAIGNS, _ALL, _campaigns, _campaigns_part),
+        Summary(CAMPAIGN_REGIONS, _ALL, _campaign_regions, _campaign_regions_part),
+        Summary(RECIPIENT_TOTALS, _ALL, _recipient_totals, _recipient_totals_part),
+        Summary(INVITATIONS, _ALL, _invitations, _invitations_part),
+        *PEOPLE,
+        Summary(DRIFT, _ALL, lambda sources: sources.drift),
+        Summary(FRESHNESS, _ALL, _freshness),
+        Summary(QUALITY, _ALL, _quality),
     )
 }
 """In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""

@@ -3,6 +3,7 @@
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGNS, campaigns
 from schemas.contract import TableContract
+from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.drift import DRIFT
 from schemas.events import EVENTS
 from schemas.files import FILES
@@ -40,6 +41,7 @@ TABLES: tuple[TableContract, ...] = (
     PURCHASES,
     PERSON_EVENTS,
     SESSIONS,
+    DAILY_ACTIVITY,
     DRIFT,
     RESTATEMENT,
     FRESHNESS,

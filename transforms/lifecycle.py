@@ -26,10 +26,6 @@ def to_lifecycle(events: DataFrame, email_kind_tag: str | None) -> DataFrame:
     names nobody), `is_suppression` (nobody tried to deliver), `is_report` (a complaint that is one) and `bounces` (of a
     bounce that is no suppression whom it is about, each with `kind`: hard, soft, or NULL if nothing says which).
     """
-    # Of other classes NULL, which costs nothing: Spark parses before it looks whether the parse is needed.
-    subscription = F.when(F.col("event_class") == "subscription", F.col("event_data"))
-    is_counted = F.col("event_class").isin([s.event_class for s in STAGES])
-    stage = F.when(_is_opt_out(subscription), F.lit("unsubscribe")).when(is_counted, F.col("event_class"))
     is_suppression = _is_suppression()
     is_report = (F.col("event_class") == "complaint") & ~is_suppression
     is_not_spam = F.coalesce(F.col("event_subclass") == "not-spam", F.lit(False))
@@ -42,17 +38,25 @@ def to_lifecycle(events: DataFrame, email_kind_tag: str | None) -> DataFrame:
         account_of_message().alias("account"),
         "message_id",
         "event_class",
-        stage.alias("stage"),
+        stage().alias("stage"),
         "event_time",
         "timestamp",
         tag.alias("email_tag"),
         "campaign",
         "profile_id",
-        _recipients().alias("recipients"),
+        recipients().alias("recipients"),
         is_suppression.alias("is_suppression"),
         (is_report & ~is_not_spam).alias("is_report"),
         _bounces(is_suppression).alias("bounces"),
     )
+
+
+def stage() -> Column:
+    """The class that an event counts as: its own, or `unsubscribe`; NULL for classes that are not counted."""
+    # Of other classes NULL, which costs nothing: Spark parses before it looks whether the parse is needed.
+    subscription = F.when(F.col("event_class") == "subscription", F.col("event_data"))
+    is_counted = F.col("event_class").isin([s.event_class for s in STAGES])
+    return F.when(_is_opt_out(subscription), F.lit("unsubscribe")).when(is_counted, F.col("event_class"))
 
 
 def account_of_message() -> Column:
@@ -60,8 +64,8 @@ def account_of_message() -> Column:
     return F.when(F.col("provider") == "ses", F.lit("")).otherwise(F.coalesce("account", F.lit("")))
 
 
-def _recipients() -> Column:
-    """Whom an event is about.
+def recipients() -> Column:
+    """Whom an event is about: an array, of one NULL where it names nobody.
 
     Of a message with one recipient it is about that one, whomever it names: a bounce may name the address that the
     mail was forwarded to. Of several it is about those it names, as the message's destination spells them: a bounce may
@@ -103,7 +107,7 @@ def _bounces(is_suppression: Column) -> Column:
         only = F.get(recipients_key(F.col("destination")), F.lit(0))
         return bounce(F.when(is_only, only).otherwise(address), F.coalesce(kind, label))
 
-    by_label = F.transform(_recipients(), lambda recipient: bounce(recipient, label))
+    by_label = F.transform(recipients(), lambda recipient: bounce(recipient, label))
     return F.when(is_bounce, F.when(F.size(stated) > 0, F.transform(stated, by_status)).otherwise(by_label))
 
 

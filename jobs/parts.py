@@ -1,0 +1,38 @@
+"""How a summary is made: of what, anew or, where little is new, by parts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame
+
+from jobs.sources import Sources
+from schemas.contract import TableContract
+
+Since = Mapping[str, int]
+"""The versions that a stored summary was made of, by `<table>_version`."""
+Days = frozenset[date | None]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What replaces the rows of some days of a summary, or all of its rows."""
+
+    rows: DataFrame
+    days: Days | None = None
+    """None: `rows` are the whole summary."""
+
+
+PartOf = Callable[[Sources, Since], Part | None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A table of answers, and how its rows come out of the sources."""
+
+    contract: TableContract
+    of: tuple[TableContract, ...]
+    """The tables that it is made of: as they were, so is it. None of what has no versions."""
+    rows: Callable[[Sources], DataFrame]
+    part: PartOf | None = None
+    """Of what is new since; None if the summary should be made anew. Both ways give the same rows."""

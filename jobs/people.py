@@ -1,0 +1,111 @@
+"""The summaries that follow people, not messages."""
+
+from datetime import timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.parts import Part, Since, Summary
+from jobs.sources import Sources
+from jobs.tables import kept
+from schemas.daily_activity import DAILY_ACTIVITY
+from schemas.events import EVENTS
+from schemas.person_events import PERSON_EVENTS, PersonEventClass
+from schemas.purchases import PURCHASES
+from schemas.requests import REQUESTS
+from schemas.sailthru import PROFILES
+from schemas.sessions import SESSIONS
+from transforms.daily_activity import to_daily_activity
+from transforms.increments import is_of, with_rows, without_rows
+from transforms.lifecycle import account_of_message
+from transforms.person_events import people_of_profiles
+from transforms.sessions import SessionRules, engagement, engagements, to_sessions
+
+_ROW = [*PERSON_EVENTS.key, "row_hash"]
+_BOUGHT = [PersonEventClass.PURCHASE.value, PersonEventClass.CART.value]
+
+
+def _purchases_part(sources: Sources, _: Since) -> Part:
+    """All of them, or none if they are as they are stored: their source does not say what is new."""
+    now, stored = sources.of(PURCHASES).localCheckpoint(), sources.stored(PURCHASES)
+    is_same = now.exceptAll(stored).isEmpty() and stored.exceptAll(now).isEmpty()
+    return Part(now, frozenset() if is_same else None)
+
+
+def _person_events_part(sources: Sources, since: Since) -> Part | None:
+    """The rows of new events, of profiles that are of another person now, and of purchases as far as they changed."""
+    new, relinked = sources.new_events(since), _relinked(sources, since)
+    if new is None or relinked is None:
+        return None
+    there = sources.stored(EVENTS).withColumn("message_account", account_of_message())
+    of_profiles = with_rows(there, relinked, ("message_account", "profile_id"), ("client_id", "profile_id"))
+    events = new.unionByName(without_rows(of_profiles.drop("message_account"), new, ["event_id"]))
+    rows = kept(sources.person_events(events))
+    stored = sources.stored(PERSON_EVENTS)
+    were = kept(stored.where(F.col("event_class").isin(_BOUGHT)))
+    bought = kept(sources.bought)
+    gone, added = without_rows(were, bought, _ROW), without_rows(bought, were, _ROW)
+    days = sources.days_of(rows.unionByName(added).unionByName(gone), "event_date")
+    ids = rows.select("event_id").unionByName(gone.select("event_id"))
+    same = without_rows(stored.where(is_of(PERSON_EVENTS, days)), ids, ["event_id"])
+    return Part(same.unionByName(rows).unionByName(added), days)
+
+
+def _relinked(sources: Sources, since: Since) -> DataFrame | None:
+    """The profiles that are of another person than then: client_id, profile_id; None if that cannot be told."""
+    people = people_of_profiles(sources.state(PROFILES), sources.address_rules)
+    if sources.is_as_it_was(PROFILES, since):
+        return people.limit(0)
+    if sources.difference(PROFILES, since) is None:
+        return None  # there were none, or their table cannot be read any more
+    were = people_of_profiles(sources.before(PROFILES, since), sources.address_rules)
+    return kept(without_rows(people, were, people.columns))
+
+
+def _rules(sources: Sources) -> SessionRules:
+    of = sources.settings.sessions
+    return engagement(timedelta(minutes=of.gap_minutes), of.success)
+
+
+def _sessions(sources: Sources) -> DataFrame:
+    return to_sessions(engagements(sources.of(PERSON_EVENTS)), _rules(sources))
+
+
+def _sessions_part(sources: Sources, since: Since) -> Part | None:
+    """All sessions of those people of whom an event is new, changed or gone: it may join or begin any of theirs."""
+    events = engagements(sources.of(PERSON_EVENTS))
+    changed = sources.difference(PERSON_EVENTS, since)
+    if changed is None or f"{PERSON_EVENTS.name}_version" not in since:
+        return None
+    was, now = (
+        rows.where(is_of(PERSON_EVENTS, changed.days)).select(*_ROW)
+        for rows in (engagements(sources.before(PERSON_EVENTS, since)), events)
+    )
+    other = without_rows(was, now, _ROW).unionByName(without_rows(now, was, _ROW))
+    people = kept(other.select("person_key").distinct())
+    rows = to_sessions(with_rows(events, people, ["person_key"]), _rules(sources))
+    stored = sources.stored(SESSIONS)
+    return Part(without_rows(stored, people, ["person_key"]).unionByName(rows.select(*stored.columns)))
+
+
+def _daily_activity(sources: Sources) -> DataFrame:
+    return to_daily_activity(
+        sources.of(PERSON_EVENTS),
+        sources.requests,
+        _rules(sources),
+        sources.address_rules,
+        sources.settings.activity.lapsed_days,
+    )
+
+
+PEOPLE = (
+    Summary(PURCHASES, (), lambda sources: sources.of(PURCHASES), _purchases_part),
+    Summary(
+        PERSON_EVENTS,
+        (EVENTS, PROFILES, PURCHASES),
+        lambda sources: sources.of(PERSON_EVENTS),
+        _person_events_part,
+    ),
+    Summary(SESSIONS, (PERSON_EVENTS,), _sessions, _sessions_part),
+    Summary(DAILY_ACTIVITY, (PERSON_EVENTS, REQUESTS), _daily_activity),
+)
