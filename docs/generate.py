@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, ByteSize
 from pydantic.fields import FieldInfo
 
 from conf.settings import FREE_SECTION, PROFILES_SECTION, MetricSettings, Section, Settings, environment_variable
+from schemas.attribution import Model, NotCredited, TouchKind
 from schemas.campaigns import CAMPAIGNS
 from schemas.catalog import TABLES
 from schemas.contract import Role, TableContract
@@ -39,6 +40,9 @@ VALUES: Mapping[tuple[str, str], type[StrEnum]] = {
     (CAMPAIGNS.name, "campaign_kind"): CampaignKind,
     ("purchases", "kind"): PurchaseKind,
     ("purchases", "source"): PurchaseSource,
+    ("attribution", "model"): Model,
+    ("attribution", "touch_kind"): TouchKind,
+    ("attribution", "reason"): NotCredited,
 }
 """Of a table's column the values it may have, where each is explained."""
 

@@ -1,5 +1,6 @@
 """All tables, in the order of reading."""
 
+from schemas.attribution import ATTRIBUTION
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGNS, campaigns
 from schemas.contract import TableContract
@@ -42,6 +43,7 @@ TABLES: tuple[TableContract, ...] = (
     PERSON_EVENTS,
     SESSIONS,
     DAILY_ACTIVITY,
+    ATTRIBUTION,
     DRIFT,
     RESTATEMENT,
     FRESHNESS,
