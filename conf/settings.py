@@ -39,7 +39,7 @@ FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
 SECTIONS = (
     *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
-    *("people", "sessions", "activity", FREE_SECTION, PROFILES_SECTION),
+    *("people", "sessions", "activity", "attribution", FREE_SECTION, PROFILES_SECTION),
 )
 
 
@@ -91,6 +91,17 @@ def _name_of_ours(value: str) -> str:
     return value
 
 
+def _listed(value: object) -> object:
+    """The items of a list that is a text, as `--set` and environment variables have it: `1, 7, 30`."""
+    return [item.strip() for item in value.strip("[] ").split(",")] if isinstance(value, str) else value
+
+
+def _windows(value: tuple[int, ...]) -> tuple[int, ...]:
+    if not value or len(set(value)) < len(value) or not all(1 <= days <= 3650 for days in value):
+        raise ValueError("should be whole numbers of days from 1 to 3650, at least one and each once, such as 1, 7, 30")
+    return value
+
+
 def _conditions(value: str) -> str:
     named_conditions(value)
     return value
@@ -100,6 +111,7 @@ Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(_name_of_ours)]
 Conditions = Annotated[str, AfterValidator(_conditions)]
 JdbcUrl = Annotated[str, AfterValidator(_without_credentials)]
+Windows = Annotated[tuple[int, ...], BeforeValidator(_listed), AfterValidator(_windows)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_with_date_and_time), AfterValidator(_in_utc)]
 
 
@@ -341,6 +353,17 @@ class ActivitySettings(Section):
     )
 
 
+class AttributionSettings(Section):
+    """Which emails purchases are credited to (docs/attribution.md)."""
+
+    window_days: Windows = Field(
+        default=(1, 7, 30),
+        description="Days before a purchase, each 24 hours, in which an email that was opened or clicked may be "
+        "credited: one or more windows from 1 to 3650, each of which the table attribution has. With `--set`: "
+        "`attribution.window_days=1,7,30`.",
+    )
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -417,6 +440,7 @@ class Settings(Section):
     people: PeopleSettings = PeopleSettings()
     sessions: SessionsSettings = SessionsSettings()
     activity: ActivitySettings = ActivitySettings()
+    attribution: AttributionSettings = AttributionSettings()
 
     @property
     def checkpoints_uri(self) -> str:
@@ -489,10 +513,14 @@ def environment_variable(key: str) -> str:
 def as_environment(settings: Settings) -> dict[str, str]:
     """The environment variables that give another process the same settings; what is null is left to its default."""
     values = {key: reduce(getattr, key.split("."), settings) for key in KEYS}
-    texts = {environment_variable(key): str(value) for key, value in values.items() if value is not None}
+    texts = {environment_variable(key): _as_text(value) for key, value in values.items() if value is not None}
     free = {FREE_SECTION: dict(settings.spark.conf), PROFILES_SECTION: settings.metrics.model_dump()["profiles"]}
     mappings = {environment_variable(key): json.dumps(value, ensure_ascii=False) for key, value in free.items()}
     return {**texts, **mappings}
+
+
+def _as_text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _is_known(key: str) -> bool:
@@ -634,6 +662,7 @@ def _wrong(error: Mapping[str, Any], winners: Mapping[str, Given]) -> str:
 WANTED = {  # where pydantic speaks of its own workings
     "string_type": "a text",
     "string_too_short": "a text that is not empty",
+    "tuple_type": "a list",
     "byte_size": "a number of bytes, such as 268435456 or 256MiB",
     "byte_size_unit": "a number of bytes, such as 268435456 or 256MiB",
     "timezone_aware": "a date and time with a zone, such as 2000-01-01T00:00:00Z",

@@ -65,6 +65,7 @@ def test_another_process_gets_the_same_settings_by_its_environment() -> None:
         "earliest_event_time=2001-02-03T04:05:06+01:00",
         "quarantine_limit.share=0.25",
         "spark.ui=true",
+        "attribution.window_days=90,1",
         "metrics.profiles.ours.reach.numerator=opened",
         "metrics.profiles.ours.reach.denominator=tried and delivered",
         "metrics.profile=ours",
@@ -90,6 +91,7 @@ def test_each_setting_is_described() -> None:
         settings_module.SailthruSettings,
         settings_module.QuarantineLimit,
         settings_module.CampaignSettings,
+        settings_module.AttributionSettings,
         settings_module.RequestsSettings,
         settings_module.RequestColumns,
         settings_module.ExportSettings,
@@ -100,6 +102,22 @@ def test_each_setting_is_described() -> None:
         name for model in models for name, field in model.model_fields.items() if not field.description
     } - set(settings_module.SECTIONS)
     assert undescribed == set()
+
+
+@pytest.mark.parametrize("windows", ["[90, 1]", "90, 1", "'[90,1]'"])
+def test_windows_are_a_list_or_a_text(write_config: WriteConfig, windows: str) -> None:
+    config = write_config(f"attribution:\n  window_days: {windows}")
+    assert load_settings(config, environ={}).attribution.window_days == (90, 1)
+
+
+@pytest.mark.parametrize("windows", ["[]", "[7, 7]", "[0]", "[1, 3651]"])
+def test_windows_are_days_within_ten_years_each_once(write_config: WriteConfig, windows: str) -> None:
+    config = write_config(f"attribution: {{window_days: {windows}}}")
+    line = (
+        r"`attribution.window_days` is a list; it should be whole numbers of days from 1 to 3650, at least one and each"
+    )
+    with pytest.raises(ConfigurationError, match=line):
+        load_settings(config, environ={})
 
 
 def test_spark_settings_of_file_and_overrides_are_merged(write_config: WriteConfig) -> None:
@@ -193,6 +211,11 @@ def test_checkpoints_uri(checkpoints: str | None, expected: str) -> None:
         pytest.param("input:", "{}: `input` is empty; it should be a text.", id="null"),
         pytest.param("input: ''", "{}: `input` is ''; it should be a text that is not empty.", id="empty-text"),
         pytest.param("input: [a]", "{}: `input` is a list; it should be a text.", id="list-for-a-text"),
+        pytest.param(
+            "attribution: {window_days: }",
+            "{}: `attribution.window_days` is empty; it should be a list.",
+            id="nothing-for-a-list",
+        ),
         pytest.param(
             "spark: 5",
             "{}: `spark` is '5'; it should be a section of keys and values.",
