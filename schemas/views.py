@@ -88,6 +88,30 @@ VIEWS = (
         """,
     ),
     View(
+        name="campaign_attribution",
+        of=("attribution", "campaigns"),
+        comment="Per campaign and way of crediting our credited_revenue beside provider_revenue, which Sailthru itself "
+        "attributes (campaigns.revenue). The latter has no time, so it is the same whatever the window, and NULL where "
+        "none is stated. Campaigns without either have no row, and revenue credited to no email is not there.",
+        sql="""
+            with ours as (
+                select provider, account, coalesce(campaign, 'unknown') as campaign, model, touch_kind, window_days,
+                       sum(credit) as revenue
+                from attribution where reason is null
+                group by provider, account, coalesce(campaign, 'unknown'), model, touch_kind, window_days
+            ), theirs as (
+                select provider, account, campaign, model, touch_kind, window_days, sum(revenue) as revenue
+                from campaigns cross join (select distinct model, touch_kind, window_days from attribution) ways
+                where revenue is not null
+                group by provider, account, campaign, model, touch_kind, window_days
+            )
+            select provider, account, campaign, model, touch_kind, window_days,
+                   cast(coalesce(ours.revenue, 0) as decimal(30, 4)) as credited_revenue,
+                   cast(theirs.revenue as decimal(30, 4)) as provider_revenue
+            from ours full join theirs using (provider, account, campaign, model, touch_kind, window_days)
+        """,
+    ),
+    View(
         name="recipients_with_many_campaigns",
         of=("recipient_totals",),
         comment="Recipients of more campaigns than the setting campaigns.many (Sailthru: profiles of many blasts).",

@@ -1,24 +1,31 @@
 """Which emails a purchase is credited to, and with how much: to the cent, whatever the order of the rows."""
 
 import random
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql.types import StructType
 
 from schemas.attribution import ATTRIBUTION
+from schemas.campaigns import CAMPAIGN_KEY, CAMPAIGNS
 from schemas.person_events import PERSON_EVENTS
 from schemas.purchases import PURCHASES
+from schemas.views import VIEWS
 from transforms.attribution import to_attribution
 
 NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)
 DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 CENT = Decimal("0.01")
+[VIEW] = [view for view in VIEWS if view.name == "campaign_attribution"]
 MODELS, KINDS, WINDOWS = ("first", "last", "linear", "position"), ("click", "click_or_open"), (1, 7)
 
 
@@ -364,3 +371,69 @@ def test_rows_equal_a_plain_computation_in_any_order_of_the_inputs(spark: SparkS
     paid = {one["purchase_id"]: one["revenue"] for one in purchases if one["kind"] != "cart"}
     assert credits.keys() == set(product(paid, MODELS, KINDS, WINDOWS))
     assert all(sum(parts) == paid[name] for (name, *_), parts in credits.items() if paid[name] is not None)
+
+
+# --- What is asked of it
+
+
+@pytest.fixture
+def asked(spark: SparkSession) -> Iterator[Mapping[str, DataFrame]]:
+    """The tables `attribution` and `campaigns`, and the view over both."""
+    events = [
+        touch("m", DAY),
+        touch("n", DAY / 2, provider="sailthru", account="7", campaign="12"),
+        touch("o", DAY / 4, provider="sailthru", account="7", campaign=None),
+    ]
+    bought = [purchase("90"), purchase("5", purchase_id="q", person_key=None)]
+    campaigns = [
+        ("ses", "", "configuration_set", "news", None),
+        ("sailthru", "7", "blast", "12", Decimal(50)),
+        ("sailthru", "7", "template", "12", Decimal(1)),
+        ("sailthru", "7", "blast", "13", Decimal(7)),
+        ("sailthru", "7", "blast", "14", None),
+    ]
+    columns = [CAMPAIGNS.schema[name] for name in (*CAMPAIGN_KEY, "revenue")]
+    tables = {
+        "attribution": attributed(spark, bought, events),
+        "campaigns": spark.createDataFrame(campaigns, StructType(columns)),
+    }
+    for name, rows in tables.items():
+        rows.createOrReplaceTempView(name)
+    spark.sql(VIEW.sql).createOrReplaceTempView(VIEW.name)
+    yield tables
+    for name in (VIEW.name, *tables):
+        spark.catalog.dropTempView(name)
+
+
+def test_revenue_of_the_provider_stands_beside_ours_whatever_the_window(
+    spark: SparkSession, asked: Mapping[str, DataFrame]
+) -> None:
+    # given
+    connection = duckdb.connect()
+    for name, rows in asked.items():
+        connection.register(name, rows.toArrow())
+    # when
+    found = list(map(tuple, spark.table(VIEW.name).collect()))
+    # then
+    ours, theirs = ("ses", "", "news"), ("sailthru", "7")
+    wanted = {
+        "first": [(*ours, 90, None), (*theirs, "12", 0, 51), (*theirs, "13", 0, 7)],
+        "linear": [(*ours, 30, None), (*theirs, "12", 30, 51), (*theirs, "13", 0, 7), (*theirs, "unknown", 30, None)],
+    }
+    for model, kind, days in product(wanted, KINDS, WINDOWS):
+        of_way = [(*row[:3], *row[6:]) for row in found if row[3:6] == (model, kind, days)]
+        assert sorted(of_way, key=lambda row: (row[:3] != ours, row[2])) == wanted[model]
+    assert Counter(connection.execute(VIEW.sql).fetchall()) == Counter(found)
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_queries_of_the_page_give_rows(spark: SparkSession) -> None:
+    page = Path(__file__).parents[2] / "docs/attribution.md"
+    by_campaign, beside = re.findall(r"^```sql\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert {row.credited_to: row.revenue for row in spark.sql(by_campaign).collect()} == {
+        "news": 36,
+        "12": 18,
+        "no campaign": 36,
+        "no_person": 5,
+    }
+    assert [tuple(row) for row in spark.sql(beside).collect()] == [("12", 0, 51), ("13", 0, 7), ("unknown", 90, None)]
