@@ -336,7 +336,7 @@ class SessionsSettings(Section):
         le=525_600,
         description="A pause of so many minutes, or a longer one, ends a session.",
     )
-    success: tuple[Literal["open", "click", "purchase"], ...] = Field(
+    success: Annotated[tuple[Literal["open", "click", "purchase"], ...], BeforeValidator(_listed)] = Field(
         default=("click", "purchase"),
         description="Classes of events of which one makes a session a success (sessions.is_success).",
     )

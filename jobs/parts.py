@@ -36,3 +36,7 @@ class Summary:
     rows: Callable[[Sources], DataFrame]
     part: PartOf | None = None
     """Of what is new since; None if the summary should be made anew. Both ways give the same rows."""
+
+
+def anew_if_changed(_: Sources, __: Since) -> None:
+    """The `part` of a summary that is made anew unless all that it is made of is as it was."""

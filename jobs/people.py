@@ -5,9 +5,10 @@ from datetime import timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.parts import Part, Since, Summary
+from jobs.parts import Part, Since, Summary, anew_if_changed
 from jobs.sources import Sources
 from jobs.tables import kept
+from schemas.attribution import ATTRIBUTION
 from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.events import EVENTS
 from schemas.person_events import PERSON_EVENTS, PersonEventClass
@@ -15,6 +16,7 @@ from schemas.purchases import PURCHASES
 from schemas.requests import REQUESTS
 from schemas.sailthru import PROFILES
 from schemas.sessions import SESSIONS
+from transforms.attribution import to_attribution
 from transforms.daily_activity import to_daily_activity
 from transforms.increments import is_of, with_rows, without_rows
 from transforms.lifecycle import account_of_message
@@ -98,6 +100,11 @@ def _daily_activity(sources: Sources) -> DataFrame:
     )
 
 
+def _attribution(sources: Sources) -> DataFrame:
+    windows = sources.settings.attribution.window_days
+    return to_attribution(sources.of(PURCHASES), sources.of(PERSON_EVENTS), windows)
+
+
 PEOPLE = (
     Summary(PURCHASES, (), lambda sources: sources.of(PURCHASES), _purchases_part),
     Summary(
@@ -107,5 +114,6 @@ PEOPLE = (
         _person_events_part,
     ),
     Summary(SESSIONS, (PERSON_EVENTS,), _sessions, _sessions_part),
-    Summary(DAILY_ACTIVITY, (PERSON_EVENTS, REQUESTS), _daily_activity),
+    Summary(DAILY_ACTIVITY, (PERSON_EVENTS, REQUESTS), _daily_activity, anew_if_changed),
+    Summary(ATTRIBUTION, (PURCHASES, PERSON_EVENTS), _attribution, anew_if_changed),
 )

@@ -191,6 +191,7 @@ class Sources:
                 of.people.model_dump(mode="json"),
                 of.sessions.model_dump(mode="json"),
                 of.activity.model_dump(mode="json"),
+                of.attribution.model_dump(mode="json"),
             ]
         )
 

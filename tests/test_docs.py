@@ -18,7 +18,10 @@ from schemas.metrics import DEFAULT_PROFILE
 from schemas.views import View
 
 PROJECT = Path(__file__).parents[1]
-WRITTEN_BY_HAND = ("README.md", "docs/design-notes.md", "docs/extending.md", "docs/region-data.md")
+WRITTEN_BY_HAND = (
+    "README.md",
+    *(f"docs/{page}.md" for page in ("attribution", "design-notes", "extending", "people", "region-data")),
+)
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _CODE = re.compile(r"`([^`\n]+)`")
