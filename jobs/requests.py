@@ -1,29 +1,24 @@
 """The team's send requests with their region, read where they lie: CSV files, a Delta table, or PostgreSQL."""
 
-import csv
 import json
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from functools import reduce
+from functools import partial
 from pathlib import Path
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.errors import ConfigurationError
 from conf.settings import RequestsSettings, Settings
-from jobs import postgresql, tables
+from jobs import csv_files, own_tables, postgresql, tables
 from jobs.progress import say
 from jobs.rules import made_by
 from jobs.storage import local_path
 from schemas.requests import REQUESTS, STATED
 from transforms.increments import is_of, with_rows, without_rows
-from transforms.requests import as_texts, changes, made_since, to_requests
-
-_LONGEST_HEADER = 100_000
+from transforms.requests import changes, made_since, to_requests
+from transforms.texts import as_texts
 
 
 def read_requests(
@@ -52,10 +47,8 @@ def _of_table(spark: SparkSession, wanted: RequestsSettings) -> DataFrame:
     """The rows as texts, read once, here and now: others may change the table while summaries are made of it."""
     if wanted.source == "delta":
         assert wanted.path is not None  # or the settings would have been refused
-        folder = str(local_path(wanted.path))
-        if not DeltaTable.isDeltaTable(spark, folder):
-            raise ConfigurationError(f"requests.path: {folder} is no Delta table; name the folder of one.")
-        return texts_of(spark.read.format("delta").load(folder), wanted, folder).localCheckpoint()
+        table = own_tables.delta_table(spark, wanted.path, "requests.path")
+        return texts_of(table, wanted, wanted.path).localCheckpoint()
     assert wanted.jdbc_url is not None
     with postgresql.told(wanted.jdbc_url):
         rows = postgresql.read(spark, wanted.jdbc_url, table=wanted.table, query=wanted.query)
@@ -73,17 +66,8 @@ def texts_of(table: DataFrame, wanted: RequestsSettings, place: str) -> DataFram
 def _columns(wanted: RequestsSettings, found: Sequence[str], place: str) -> Mapping[str, str | None]:
     """For each column of REQUESTS the one of `found` that is it; None for those that may be missing and are."""
     called = {name: str(getattr(wanted.columns, name)) for name in STATED}
-    needed = {"message_id", "region", *(name for name, other in called.items() if name != other)}
-    if wanted.since is not None:
-        needed.add("request_time")
-    by_name = {name.lower(): name for name in reversed(found)}
-    names = {name: by_name.get(other.lower()) for name, other in called.items()}
-    if missing := [f"`{called[name]}`" for name in called if name in needed and names[name] is None]:
-        raise ConfigurationError(
-            f"{place} names no column {' or '.join(missing)}, but {', '.join(found)[:200]}; say with "
-            f"requests.columns.<name> what it calls {', '.join(called)}."
-        )
-    return names
+    needed = {"message_id", "region"} if wanted.since is None else {"message_id", "region", "request_time"}
+    return own_tables.mapped(called, found, place, "requests.columns", needed)
 
 
 # --- The table of them
@@ -160,44 +144,13 @@ def _folder(settings: Settings) -> Path:
 
 
 def _files(settings: Settings) -> list[Path]:
-    folder = _folder(settings)
-    if settings.requests.path and not folder.is_dir():
-        raise ConfigurationError(f"requests.path: {folder} is no folder; name that of the *.csv files.")
-    return sorted(file for file in folder.glob("*.csv") if file.is_file())
+    return csv_files.files_in(_folder(settings), "requests.path" if settings.requests.path else None)
 
 
 def _of_files(spark: SparkSession, settings: Settings, only: Collection[str] | None) -> DataFrame | None:
-    """The rows of the files as texts; None if there are no files. Each names its columns in its first line."""
-    by_header: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for file in _files(settings):
-        if only is not None and file.name not in only:
-            continue
-        if (header := _header(file)) is not None:
-            by_header[header].append(file)
-    if not by_header:
-        return None
-    # Spark takes one header for all files of a call: files of another order would be read into wrong columns.
-    frames = [_read(spark, settings.requests, header, files) for header, files in by_header.items()]
-    return reduce(DataFrame.unionByName, frames)
-
-
-def _header(file: Path) -> tuple[str, ...] | None:
-    """The names of the file's columns; None if it is empty."""
-    try:
-        with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            first = lines.readline(_LONGEST_HEADER)
-    except OSError as problem:
-        raise ConfigurationError(f"{file}: cannot be read: {problem.strerror}.") from None
-    return tuple(name.strip() for name in next(csv.reader([first]), [])) if first else None
-
-
-def _read(spark: SparkSession, wanted: RequestsSettings, header: tuple[str, ...], files: list[Path]) -> DataFrame:
-    names = _columns(wanted, header, f"{files[0]}: the first line")
-    # A row is a line: else a quote that never closes would take the rest of its file along.
-    reader = spark.read.option("header", "true").option("escape", '"')
-    schema = ", ".join(f"column_{i} string" for i in range(len(header)))
-    rows = reader.schema(schema).csv([file.as_uri() for file in files])
-    return as_texts(rows, {name: own and f"column_{header.index(own)}" for name, own in names.items()})
+    """The rows of the files as texts; None if there are no files."""
+    files = [file for file in _files(settings) if only is None or file.name in only]
+    return csv_files.texts_of_files(spark, files, partial(_columns, settings.requests))
 
 
 def _tell(raw: DataFrame, requests: DataFrame) -> None:

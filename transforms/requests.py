@@ -1,6 +1,5 @@
 """`requests`: the team's own send requests, one per message and recipient."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
@@ -10,17 +9,7 @@ from pyspark.sql.types import TimestampNTZType, TimestampType
 from schemas.requests import REQUESTS
 from transforms.identity import address_key
 from transforms.instants import instant
-
-_BLANKS = r"^[\s\u00a0]+|[\s\u00a0]+$"
-
-
-def as_texts(rows: DataFrame, names: Mapping[str, str | None]) -> DataFrame:
-    """The columns that `names` gives to columns of `rows`, as texts; NULL where it gives none.
-
-    A time without a zone is UTC, as the session is.
-    """
-    texts = {name: F.lit(None) if own is None else _column(own) for name, own in names.items()}
-    return rows.select(*[text.cast("string").alias(name) for name, text in texts.items()])
+from transforms.texts import column, stripped
 
 
 def made_since(rows: DataFrame, request_time: str, since: datetime | None) -> DataFrame:
@@ -30,10 +19,10 @@ def made_since(rows: DataFrame, request_time: str, since: datetime | None) -> Da
     """
     if since is None:
         return rows
-    stated, kind = _column(request_time), rows.schema[request_time].dataType
+    stated, kind = column(request_time), rows.schema[request_time].dataType
     if isinstance(kind, TimestampType | TimestampNTZType):
         return rows.where(stated >= F.lit(since).cast(kind))
-    return rows.where(instant(_stripped(stated)) >= F.lit(since))
+    return rows.where(instant(stripped(stated)) >= F.lit(since))
 
 
 def to_requests(raw: DataFrame, earliest: datetime, latest: datetime) -> DataFrame:
@@ -43,13 +32,13 @@ def to_requests(raw: DataFrame, earliest: datetime, latest: datetime) -> DataFra
     a time: last), then the least region. A time outside of `earliest` to `latest` is none: years that other engines
     cannot read would make a table unreadable.
     """
-    at = instant(_stripped(F.col("request_time")))
+    at = instant(stripped(F.col("request_time")))
     return with_hash(
         raw.select(
-            _stripped(F.col("message_id")).alias("message_id"),
-            address_key(_stripped(F.col("recipient"))).alias("recipient"),
+            stripped(F.col("message_id")).alias("message_id"),
+            address_key(stripped(F.col("recipient"))).alias("recipient"),
             F.when(at.between(F.lit(earliest), F.lit(latest)), at).alias("request_time"),
-            _stripped(F.col("region")).alias("region"),
+            stripped(F.col("region")).alias("region"),
         )
         .where(F.col("message_id").isNotNull())
         .groupBy("message_id", "recipient")
@@ -91,12 +80,3 @@ def _rank(of: str = "") -> Column:
     """The least of the requests of one message and recipient is the one that is kept."""
     time, region = F.col(f"{of}request_time"), F.col(f"{of}region")
     return F.struct(time.isNull(), time.alias("request_time"), region.isNull(), region.alias("region"))
-
-
-def _column(name: str) -> Column:
-    return F.col(f"`{name.replace('`', '``')}`")
-
-
-def _stripped(stated: Column) -> Column:
-    text = F.regexp_replace(stated.cast("string"), _BLANKS, "")
-    return F.when(text != "", text)
