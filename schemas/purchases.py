@@ -1,6 +1,7 @@
 """`purchases`: what people bought, gave back or left in a cart, whoever told it."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pyspark.sql.types import ArrayType, DecimalType, LongType, StringType, StructField, StructType, TimestampType
 
@@ -8,6 +9,8 @@ from schemas.contract import Role, TableContract, column
 
 _TEXT = StringType()
 MONEY = DecimalType(20, 4)
+MoneyUnit = Literal["whole", "cents"]
+"""In what a source states money: 35.98 or 3598."""
 ITEM = StructType(
     [
         StructField("id", _TEXT),
@@ -18,6 +21,12 @@ ITEM = StructType(
         StructField("categories", ArrayType(_TEXT)),
     ]
 )
+
+STATED = (
+    *("date", "email", "email_hash", "extid", "message_id", "price", "channel"),
+    *("items", "urls", "unit_prices", "quantities"),
+)
+"""What a row of the purchase log, or of a table of the team's own, may say; `email` only the latter."""
 
 
 class PurchaseKind(StrEnum):
@@ -55,7 +64,8 @@ PURCHASES = TableContract(
                 _TEXT,
                 nullable=False,
                 role=Role.IDENTITY,
-                comment="Of what was stated of it: told twice it is one, also by two sources.",
+                comment="Of person, second, amount and whether it is a cart: told twice it is one, also by two sources "
+                "(docs/purchases.md).",
             ),
             column("kind", _TEXT, nullable=False, role=Role.SETTLED, comment="What it is: purchase, refund or cart."),
             column(
@@ -75,9 +85,15 @@ PURCHASES = TableContract(
                 "revenue",
                 MONEY,
                 role=Role.SETTLED,
-                comment="In whole units of the currency; negative of a refund; NULL if not stated or not readable.",
+                comment="In whole units of the currency: as stated, else of all items; negative of a refund; NULL if "
+                "neither is known.",
             ),
-            column("quantity", LongType(), role=Role.SETTLED, comment="Units bought; NULL if not stated."),
+            column(
+                "quantity",
+                LongType(),
+                role=Role.SETTLED,
+                comment="Units bought: as stated, else of all items; NULL if one of them states none.",
+            ),
             column(
                 "items",
                 ArrayType(ITEM),
@@ -93,7 +109,9 @@ PURCHASES = TableContract(
             column("channel", _TEXT, role=Role.SETTLED, comment="As stated, such as online; NULL if not stated."),
             column("order_id", _TEXT, role=Role.SETTLED, comment="The shop's own id; NULL if not stated."),
             column("email_hash", _TEXT, role=Role.SETTLED, comment="MD5 of the address, in hex; NULL if not stated."),
-            column("source", _TEXT, nullable=False, comment="Who told it first: log, profile or table."),
+            column(
+                "source", _TEXT, nullable=False, comment="Who told it: of several the first of profile, log, table."
+            ),
         ]
     ),
 )

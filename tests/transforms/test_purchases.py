@@ -1,0 +1,309 @@
+"""What rows of a purchase log, profiles and tables tell, and when two of them tell the same."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from hashlib import md5
+
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from schemas.purchases import PURCHASES, STATED, MoneyUnit
+from transforms.people import AddressRules
+from transforms.purchases import known_hashes, of_log, of_profiles, of_table, to_purchases
+
+ZONE, RULES = "America/New_York", AddressRules()
+EARLIEST, LATEST = datetime.fromisoformat("2000-01-01T00:00:00Z"), datetime.fromisoformat("2030-01-01T00:00:00Z")
+ADA = md5(b"ada@example.com").hexdigest()
+NINE = "2025-10-24 09:15:00"  # 13:15 UTC
+NINE_EPOCH = 1761311700
+ROW = {"date": NINE, "email_hash": ADA, "price": "35.98"}
+GUIDE = {"id": "BK-204", "title": "Field guide", "qty": 2, "price": 1799, "url": "https://x.example/p", "tags": ["a"]}
+TOLD = {"id": "d1", "time": NINE_EPOCH, "price": 3598, "qty": 2, "items": [GUIDE]}
+
+
+def log(spark: SparkSession, *rows: Mapping[str, str | None], unit: MoneyUnit = "whole") -> DataFrame:
+    return of_log(texts(spark, *rows), unit, ZONE, RULES)
+
+
+def texts(spark: SparkSession, *rows: Mapping[str, str | None]) -> DataFrame:
+    return spark.createDataFrame(
+        [tuple(row.get(name) for name in STATED) for row in rows], ", ".join(f"{name} string" for name in STATED)
+    )
+
+
+def profiles(spark: SparkSession, *versions: tuple[str, str | None, object, object]) -> DataFrame:
+    """Versions of the profile p1: rank, address, purchases, purchase_incomplete."""
+    rows = [("4321", "p1", version, email, as_json(done), as_json(cart)) for version, email, done, cart in versions]
+    names = ("client_id", "id", "version", "email", "purchases", "purchase_incomplete")
+    return of_profiles(spark.createDataFrame(rows, ", ".join(f"{name} string" for name in names)), "cents", ZONE, RULES)
+
+
+def as_json(value: object) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+def found(spark: SparkSession, *told: DataFrame) -> list[Row]:
+    known = spark.createDataFrame([("ada@example.com", ADA)], "person_key string, email_hash string")
+    rows = told[0]
+    for more in told[1:]:
+        rows = rows.unionByName(more)
+    purchases = to_purchases(rows, known, EARLIEST, LATEST)
+    assert purchases.columns == PURCHASES.columns
+    assert {f.name: f.dataType for f in purchases.schema} == {f.name: f.dataType for f in PURCHASES.schema}
+    return purchases.orderBy("purchased_at", "order_id").collect()
+
+
+def one(spark: SparkSession, *told: DataFrame) -> Row:
+    (row,) = found(spark, *told)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("items", "urls", "prices", "quantities", "ids", "units"),
+    [
+        pytest.param("a|b", "u:/1|u:/2", "1.5|2", "1|3", ["a", "b"], 4, id="bars"),
+        pytest.param("a; b", "u://1;u://2", "1.5;2", "1;3", ["a", "b"], 4, id="semicolons-and-blanks"),
+        pytest.param("a,b", "u://1,u://2", "1.5,2", "1,3.0", ["a", "b"], 4, id="commas"),
+        pytest.param(
+            "a, the 2nd|b", "u://1,x|u://2", "1.5|2", "1|3", ["a, the 2nd", "b"], 4, id="a-bar-before-a-comma"
+        ),
+        pytest.param('["a|x", "b"]', '["u:1", null]', "[1.5, 2]", "[1, 3]", ["a|x", "b"], 4, id="json"),
+        pytest.param("[new] a;b", "u://1;u://2", "1.5;2", "1;3", ["[new] a", "b"], 4, id="no-json"),
+        pytest.param("a||b", "u://1||u://2", "1.5|9|2", "1|1|3", ["a", None, "b"], 5, id="nothing-between"),
+        pytest.param("a|b", None, None, "1|x", ["a", "b"], None, id="no-number"),
+        pytest.param("a", None, None, "1|2", ["a"], None, id="lists-of-other-lengths"),
+        pytest.param(None, None, "1.5|2", "1|3", [None, None], 4, id="only-prices"),
+    ],
+)
+def test_lists_in_a_cell_become_items(
+    spark: SparkSession,
+    items: str | None,
+    urls: str | None,
+    prices: str | None,
+    quantities: str,
+    ids: list[str | None],
+    units: int | None,
+) -> None:
+    lists = {"items": items, "urls": urls, "unit_prices": prices, "quantities": quantities}
+    row = one(spark, log(spark, {**ROW, **lists}))
+    assert [item.id for item in row["items"]] == ids
+    assert row.quantity == units
+    if prices:
+        assert row["items"][0].unit_price == Decimal("1.5")
+
+
+@pytest.mark.parametrize(
+    ("cell", "urls"),
+    [
+        pytest.param("https://x.example/a,b;c", ["https://x.example/a,b;c"], id="one"),
+        pytest.param(
+            "https://x.example/a,b,http://y.example/", ["https://x.example/a,b", "http://y.example/"], id="two"
+        ),
+        pytest.param(
+            "https://x.example/a,b; https://y.example/", ["https://x.example/a,b", "https://y.example/"], id="mixed"
+        ),
+    ],
+)
+def test_what_divides_urls_stands_before_one(spark: SparkSession, cell: str, urls: list[str]) -> None:
+    row = one(spark, log(spark, {**ROW, "urls": cell}))
+    assert [item.url for item in row["items"]] == urls
+
+
+@pytest.mark.parametrize(
+    ("price", "unit", "revenue"),
+    [
+        pytest.param("35.98", "whole", "35.98", id="whole"),
+        pytest.param("3598", "cents", "35.98", id="cents"),
+        pytest.param("3598.5", "cents", "35.985", id="parts-of-cents"),
+        pytest.param("-5", "whole", "-5", id="negative"),
+        pytest.param("35,98", "whole", None, id="comma"),
+        pytest.param("free", "cents", None, id="no-number"),
+        pytest.param("9" * 40, "whole", None, id="too-large"),
+        pytest.param("NaN", "whole", None, id="not-a-number"),
+    ],
+)
+def test_money_has_the_unit_that_is_set(spark: SparkSession, price: str, unit: MoneyUnit, revenue: str | None) -> None:
+    row = one(
+        spark, log(spark, {**ROW, "price": price, "items": "a", "unit_prices": "1", "quantities": "1"}, unit=unit)
+    )
+    assert row.revenue == (None if revenue is None else Decimal(revenue))
+
+
+@pytest.mark.parametrize(
+    ("date", "utc"),
+    [
+        pytest.param(NINE, "2025-10-24 13:15:00", id="summer"),
+        pytest.param("2025-11-03 09:15", "2025-11-03 14:15:00", id="winter"),
+        pytest.param("2025-11-02 01:30:00", "2025-11-02 05:30:00", id="hour-that-comes-twice-is-the-first"),
+        pytest.param("2025-03-09 02:30:00", "2025-03-09 07:30:00", id="hour-that-never-comes-moves-on"),
+        pytest.param("2025-10-24T09:15:00Z", "2025-10-24 09:15:00", id="zone-of-its-own"),
+        pytest.param("2025-10-24", None, id="a-day-is-no-instant"),
+        pytest.param("1999-12-31T00:00:00Z", None, id="too-early"),
+        pytest.param("soon", None, id="unreadable"),
+    ],
+)
+def test_a_date_of_the_log_is_local(spark: SparkSession, date: str, utc: str | None) -> None:
+    at = one(spark, log(spark, {**ROW, "date": date})).purchased_at
+    assert at == (None if utc is None else datetime.fromisoformat(utc))
+
+
+def test_a_row_of_the_log_says_all_this(spark: SparkSession) -> None:
+    named = {"email_hash": ADA.upper(), "extid": " 1001 ", "message_id": "7310452.30", "channel": "online"}
+    lists = {"items": "BK-204", "urls": "https://x.example/p", "unit_prices": "17.99", "quantities": "2"}
+    row = one(spark, log(spark, {**ROW, **named, **lists})).asDict()
+    assert row.pop("purchase_id")
+    assert [tuple(item) for item in row.pop("items")] == [
+        ("BK-204", None, 2, Decimal("17.99"), "https://x.example/p", None)
+    ]
+    assert row == {
+        "kind": "purchase",
+        "person_key": "ada@example.com",
+        "purchased_at": datetime(2025, 10, 24, 13, 15),
+        "revenue": Decimal("35.98"),
+        "quantity": 2,
+        "message_id": "7310452.30",
+        "client_id": "",
+        "channel": "online",
+        "order_id": "1001",
+        "email_hash": ADA,
+        "source": "log",
+    }
+
+
+def test_nobody_is_known_by_a_hash_of_no_known_address(spark: SparkSession) -> None:
+    row = one(spark, log(spark, {**ROW, "email_hash": "0" * 32}))
+    assert (row.person_key, row.email_hash, row.revenue) == (None, "0" * 32, Decimal("35.98"))
+
+
+def test_rows_without_date_price_and_items_are_none(spark: SparkSession) -> None:
+    assert found(spark, log(spark, {"email_hash": ADA, "extid": "1", "date": " "}, {})) == []
+    assert len(found(spark, log(spark, {"date": NINE}, {"price": "1"}, {"items": "a"}))) == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "revenue", "quantity"),
+    [
+        pytest.param(TOLD, "35.98", 2, id="as-documented"),
+        pytest.param({**TOLD, "price": "3598", "time": str(NINE_EPOCH)}, "35.98", 2, id="numbers-as-text"),
+        pytest.param({"purchase_time": NINE_EPOCH, "items": [GUIDE]}, "35.98", 2, id="sums-of-items"),
+        pytest.param({"date": NINE, "items": [GUIDE, {**GUIDE, "qty": 1}]}, "53.97", 3, id="local-date"),
+        pytest.param({"time": NINE_EPOCH, "items": [GUIDE, {"id": "x"}]}, None, None, id="an-item-without-price"),
+        pytest.param({**TOLD, "price": "free", "qty": "some"}, None, None, id="unreadable"),
+        pytest.param({"time": NINE_EPOCH, "price": 100, "items": "none"}, "1", None, id="no-items"),
+    ],
+)
+def test_a_profile_tells_purchases(spark: SparkSession, told: object, revenue: str | None, quantity: int) -> None:
+    row = one(spark, profiles(spark, ("1", "Ada@Example.com", [told, None, {}, {"id": "nothing"}], None)))
+    assert (row.kind, row.person_key, row.client_id) == ("purchase", "ada@example.com", "4321")
+    assert row.purchased_at == datetime(2025, 10, 24, 13, 15)
+    assert (row.revenue, row.quantity) == (None if revenue is None else Decimal(revenue), quantity)
+
+
+def test_items_of_a_profile_keep_title_and_tags(spark: SparkSession) -> None:
+    listed = [{**GUIDE, "tags": ["books", "b, c"]}, {**GUIDE, "tags": "books,maps"}]
+    row = one(spark, profiles(spark, ("1", "ada@example.com", [{**TOLD, "items": listed}], None)))
+    first, second = row["items"]
+    assert tuple(first) == ("BK-204", "Field guide", 2, Decimal("17.99"), "https://x.example/p", ["books", "b, c"])
+    assert second.categories == ["books", "maps"]
+
+
+@pytest.mark.parametrize(
+    ("done", "cart", "kind"),
+    [
+        pytest.param(None, TOLD, "cart", id="one-object"),
+        pytest.param(None, [TOLD], "cart", id="a-list"),
+        pytest.param([{**TOLD, "incomplete": 1}], None, "cart", id="marked"),
+        pytest.param([{**TOLD, "price": -3598}], None, "refund", id="refund"),
+        pytest.param([], [{**TOLD, "price": -3598}], "cart", id="a-cart-is-no-refund"),
+    ],
+)
+def test_the_kind_follows_from_where_it_stands_and_the_amount(
+    spark: SparkSession, done: object, cart: object, kind: str
+) -> None:
+    assert one(spark, profiles(spark, ("1", None, done, cart))).kind == kind
+
+
+def test_every_version_of_a_profile_tells_it_again(spark: SparkSession) -> None:
+    later = {**TOLD, "id": "d2", "time": NINE_EPOCH + 1}
+    told = profiles(spark, ("1", "old@example.com", [TOLD], TOLD), ("2", "ada@example.com", [TOLD, later], []))
+    rows = found(spark, told)
+    assert sorted((row.kind, row.purchased_at.second) for row in rows) == [
+        ("cart", 0),
+        ("purchase", 0),
+        ("purchase", 1),
+    ]
+    assert {row.person_key for row in rows} == {"ada@example.com"}
+
+
+def test_log_and_profile_tell_one_purchase_and_each_what_the_other_lacks(spark: SparkSession) -> None:
+    logged = log(spark, {**ROW, "date": f"{NINE}.250", "extid": "1001", "message_id": "7310452.30", "items": "x"})
+    row = one(spark, logged, profiles(spark, ("1", "ada@example.com", [TOLD], None)))
+    assert (row.source, row.order_id, row.message_id, row.client_id) == ("profile", "1001", "7310452.30", "4321")
+    assert (row.email_hash, row.purchased_at) == (ADA, datetime(2025, 10, 24, 13, 15))
+    assert [item.title for item in row["items"]] == ["Field guide"]
+
+
+@pytest.mark.parametrize(
+    ("other", "count"),
+    [
+        pytest.param({}, 1, id="equal-rows"),
+        pytest.param({"price": "35.980"}, 1, id="spelled-otherwise"),
+        pytest.param({"extid": None, "channel": "app"}, 1, id="less-said"),
+        pytest.param({"date": "2025-10-24 09:15:01"}, 2, id="a-second-later"),
+        pytest.param({"price": "35.99"}, 2, id="another-amount"),
+        pytest.param({"price": "-35.98"}, 2, id="given-back"),
+        pytest.param({"email_hash": "0" * 32}, 2, id="another-person"),
+        pytest.param({"extid": "1002"}, 2, id="another-order-in-the-same-second"),
+        pytest.param({"date": "soon"}, 2, id="not-known-when"),
+    ],
+)
+def test_when_rows_of_the_log_are_one_purchase(
+    spark: SparkSession, other: Mapping[str, str | None], count: int
+) -> None:
+    first = {**ROW, "extid": "1001"}
+    assert len(found(spark, log(spark, first, {**first, **other}))) == count
+
+
+def test_what_is_not_known_well_is_one_only_in_equal_words(spark: SparkSession) -> None:
+    vague = {"date": "soon", "email_hash": ADA, "price": "1"}
+    rows = found(spark, log(spark, vague, vague, {**vague, "date": "later"}, {**vague, "price": "1.0"}))
+    assert len(rows) == 3
+
+
+def test_two_orders_of_one_second_are_two_in_log_and_profile(spark: SparkSession) -> None:
+    both = log(spark, {**ROW, "extid": "1001"}, {**ROW, "extid": "1002"})
+    told = profiles(spark, ("1", "ada@example.com", [TOLD, {**TOLD, "id": "d2"}], None))
+    assert [row.order_id for row in found(spark, both, told)] == ["1001", "1002"]
+
+
+def test_a_table_names_addresses_and_is_in_utc(spark: SparkSession) -> None:
+    rows = texts(spark, {"date": NINE, "email": "Bo@Example.org", "price": "5", "extid": "7"})
+    row = one(spark, of_table(rows, "whole", RULES))
+    assert (row.person_key, row.purchased_at) == ("bo@example.org", datetime(2025, 10, 24, 9, 15))
+    assert (row.revenue, row.order_id, row.source) == (Decimal(5), "7", "table")
+
+
+@pytest.mark.parametrize(
+    ("rules", "of_folded"),
+    [
+        pytest.param(RULES, "ada@example.com", id="case-folded"),
+        pytest.param(AddressRules(folds_case=False), "ada@example.com", id="the-one-who-is-spelt-so"),
+    ],
+)
+def test_a_hash_is_of_the_address_as_stated_or_in_lower_case(
+    spark: SparkSession, rules: AddressRules, of_folded: str
+) -> None:
+    profiles = spark.createDataFrame(
+        [("1", "p1", "Ada@example.com"), ("1", "p2", None), ("1", "p3", "nobody")],
+        "client_id string, id string, email string",
+    )
+    addresses = spark.createDataFrame([("ada@example.com",), ("Ada@example.com",), ("",), (None,)], "address string")
+    hashes = known_hashes(profiles, addresses, rules).collect()
+    assert len(hashes) == 3
+    people = {row.email_hash: row.person_key for row in hashes}
+    assert people[md5(b"ada@example.com").hexdigest()] == of_folded
+    spelt = "ada@example.com" if rules.folds_case else "Ada@example.com"
+    assert people[md5(b"Ada@example.com").hexdigest()] == spelt
+    assert people[md5(b"nobody").hexdigest()] == "profile:1/p3"
