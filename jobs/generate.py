@@ -1,4 +1,4 @@
-"""`generate`: made-up SES and Sailthru files of any number and the requests for them, with their truth."""
+"""`generate`: made-up SES and Sailthru files of any number, with requests, purchases, and their truth."""
 
 import argparse
 from pathlib import Path
@@ -7,9 +7,11 @@ from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs.generator import (
     Forms,
+    generate_purchases,
     generate_requests,
     generate_sailthru,
     generate_ses,
+    write_purchases_truth,
     write_requests_truth,
     write_sailthru_truth,
     write_truth,
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FOLDER",
         required=True,
-        help="where to write ses/, sailthru/, requests/ and truth/; must be empty",
+        help="where to write ses/, sailthru/, requests/, purchases/ and truth/; must be empty",
     )
     parser.add_argument("--events", type=int, default=10_000, help="number of distinct SES events (default: 10000)")
     parser.add_argument(
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
-    """Write the files to `ses`, `sailthru` and `requests` in `<output>`, what must come of them to `<output>/truth`."""
+    """Write the files to folders of `<output>`, and what must come of them to `<output>/truth`."""
     output = Path(arguments.output).absolute()
     if output.exists() and any(output.iterdir()):
         raise ConfigurationError(f"--output {output} is not empty: name a new folder.")
@@ -44,7 +46,10 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
     write_sailthru_truth(sailthru, output / "truth" / "sailthru")
     requests = generate_requests(output, ses, sailthru, seed=arguments.seed, odd=not arguments.plain)
     write_requests_truth(requests, output / "truth" / "requests")
+    purchases = generate_purchases(output, sailthru, seed=arguments.seed, odd=not arguments.plain)
+    write_purchases_truth(purchases, output / "truth" / "purchases")
     for provider, truth in (("ses", ses), ("sailthru", sailthru)):
         print(f"{len(truth.events):,} events in {len(truth.files):,} files below {output / provider}")
     print(f"{len(requests.requests):,} requests below {output / 'requests'}")
+    print(f"{len(purchases.purchases):,} purchases, refunds and carts below {output / 'purchases'} and in profiles")
     print(f"What must come of them is in {output / 'truth'}.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from jobs.generator.files import Chances, compressed
-from jobs.generator.history import dumps
+from jobs.generator.history import DAY, SECOND, dumps
 from jobs.generator.sailthru_history import AccountHistory, Blast, Mail, Profile, WallClock
 from jobs.generator.sailthru_records import (
     BROKEN_BLAST_MESSAGE,
@@ -20,6 +20,7 @@ from jobs.generator.sailthru_records import (
     broken_bytes,
     instant_or_none,
 )
+from jobs.generator.shop import LEAD_DAYS, Bought, Shop
 from jobs.generator.truth import FileTruth, QuarantineTruth, write_lists, write_object
 
 FIRST_START = date(2025, 10, 25)
@@ -60,7 +61,8 @@ class SailthruTruth:
     """Everything that must come out, and how often each form was used (`forms`).
 
     `messages`, `blasts` and `profiles` hold the newest version of each, instants in microseconds since 1970 UTC.
-    `data_sets` names the data set of each file, None for names that are not the exporter's.
+    `data_sets` names the data set of each file, None for names that are not the exporter's. `purchases` is all that
+    people bought, told by a profile or not: `generate_purchases` says what must come out of it.
     """
 
     events: list[SailthruEventTruth] = field(default_factory=list)
@@ -70,6 +72,7 @@ class SailthruTruth:
     files: list[FileTruth] = field(default_factory=list)
     data_sets: dict[str, str | None] = field(default_factory=dict)
     quarantine: list[QuarantineTruth] = field(default_factory=list)
+    purchases: list[Bought] = field(default_factory=list)
     forms: dict[str, int] = field(default_factory=dict)
 
 
@@ -135,7 +138,10 @@ def generate_sailthru(
             foreign=not account,
             odd=odd,
         )
-        _Account(account, history, files, is_main=number == 0).export()
+        opened, closed = history.midnights[0] - LEAD_DAYS * DAY, history.midnights[-1]
+        seconds = range(opened // SECOND, closed // SECOND)
+        shop = Shop(Random(f"shop {seed} {number}"), seen, clock, account, history.profiles, seconds)
+        _Account(account, history, shop, files, is_main=number == 0).export()
     if odd:
         files.write_foreign_files(clients[0], start)
     truth.forms = dict(sorted(seen.items()))
@@ -245,8 +251,8 @@ class _Files:
 class _Account:
     """Exports the history of one account run by run, and enters the truth of it."""
 
-    def __init__(self, account: str, history: AccountHistory, files: _Files, *, is_main: bool) -> None:
-        self.account, self.history, self.files, self.is_main = account, history, files, is_main
+    def __init__(self, account: str, history: AccountHistory, shop: Shop, files: _Files, *, is_main: bool) -> None:
+        self.account, self.history, self.shop, self.files, self.is_main = account, history, shop, files, is_main
         self.clock, self.rng = history.clock, history.rng
         self.records = RecordWriter(history.rng, files.chances, history.clock, odd=history.odd)
         self.mails: list[Mail] = []
@@ -258,7 +264,7 @@ class _Account:
         """Write all files of the account."""
         history, truth = self.history, self.files.truth
         if self.is_main and history.odd:
-            self._write_profiles(self._name("profile", None), history.profiles)
+            self._write_profiles(self._name("profile", None), history.profiles, 0)
         for run in range(1, history.runs + 1):
             self._export_run(run)
         if self.is_main and history.odd:
@@ -268,6 +274,7 @@ class _Account:
             truth.messages.append(mail.row)
         truth.blasts.extend(self.blasts.values())
         truth.profiles.extend(self.profiles.values())
+        truth.purchases.extend(self.shop.all_bought)
 
     def _export_run(self, run: int) -> None:
         history, files = self.history, self.files
@@ -277,6 +284,8 @@ class _Account:
             new_blasts, mails = history.day(run - 1)
             blasts += new_blasts
             self.mails += mails
+            for mail in mails:
+                self.shop.sell_after(mail)
             self._write_messages("message_blast", day, run, [mail for mail in mails if mail.blast_id is not None])
             self._write_messages("message_transactional", day, run, [mail for mail in mails if mail.blast_id is None])
             history.updates[run] += [mail for mail in mails if files.is_odd("update_on_first_day", 0.004)]
@@ -285,7 +294,7 @@ class _Account:
         self._write_updates("message_blast_update", day, run, [mail for mail in updated if mail.blast_id is not None])
         triggered = [mail for mail in updated if mail.blast_id is None]
         self._write_updates("message_transactional_update", day, run, triggered)
-        self._write_profiles(self._name("profile", day), history.changed_profiles(run))
+        self._write_profiles(self._name("profile", day), history.changed_profiles(run), run)
 
     def _name(self, stated_set: str, day: date | None) -> str:
         """The next file's name below the output folder; without a date for a historical export."""
@@ -382,12 +391,13 @@ class _Account:
                 blast.name += " (neu)"
                 self.blasts_again.append(blast)
 
-    def _write_profiles(self, name: str, profiles: Sequence[Profile]) -> None:
+    def _write_profiles(self, name: str, profiles: Sequence[Profile], run: int) -> None:
         if not profiles:
             return
         lines = []
         for profile in profiles:
-            lines.append(Line(dumps(self.records.profile(profile)).encode()))
+            bought = self.shop.as_told(profile, self.history.midnights[run], odd=self.history.odd)
+            lines.append(Line(dumps(self.records.profile(profile) | bought).encode()))
             self.profiles[profile.number] = _profile_row(self.account, profile, self.clock)
         self.files.write(name, "profile", lines, self.records.profile(profiles[0]))
 

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from jobs.generator.forms import Forms
+from jobs.generator.purchases import PurchasesTruth, generate_purchases
 from jobs.generator.requests import RequestsTruth, generate_requests
 from jobs.generator.sailthru import SailthruTruth, generate_sailthru
 from jobs.generator.ses import generate_ses
@@ -32,12 +33,13 @@ SAMPLE_FORMS = Forms(
 )
 
 
-def write_sample(input_dir: Path) -> tuple[Truth, SailthruTruth, RequestsTruth]:
-    """Replace `ses`, `sailthru` and `requests` in `input_dir` by the made-up sample; return what must come out of each.
+def write_sample(input_dir: Path) -> tuple[Truth, SailthruTruth, RequestsTruth, PurchasesTruth]:
+    """Replace `ses`, `sailthru`, `requests` and `purchases` in `input_dir` by the made-up sample.
 
-    Names are fit for any file system, and nothing depends on modification times, which git does not keep.
+    Returned is what must come out of each. Names are fit for any file system, and nothing depends on modification
+    times, which git does not keep.
     """
-    for folder in ("ses", "sailthru", "requests"):
+    for folder in ("ses", "sailthru", "requests", "purchases"):
         shutil.rmtree(input_dir / folder, ignore_errors=True)
     start = datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC)
     ses = generate_ses(
@@ -46,4 +48,5 @@ def write_sample(input_dir: Path) -> tuple[Truth, SailthruTruth, RequestsTruth]:
     sailthru = generate_sailthru(
         input_dir, messages=250, seed=SEED, start=FIRST_DAY, days=DAYS, update_days=3, profiles=60
     )
-    return ses, sailthru, generate_requests(input_dir, ses, sailthru, seed=SEED)
+    requests = generate_requests(input_dir, ses, sailthru, seed=SEED)
+    return ses, sailthru, requests, generate_purchases(input_dir, sailthru, seed=SEED)

@@ -61,7 +61,7 @@ def event(number: int, **mail: object) -> dict[str, object]:
 
 
 def test_the_sample_loads_as_the_truth_says_and_again_brings_nothing(spark: SparkSession, tmp_path: Path) -> None:
-    ses, sailthru, _ = write_sample(tmp_path / "input")
+    ses, sailthru, *_ = write_sample(tmp_path / "input")
     settings = settings_for(tmp_path)
     first = load(settings, provider="all", spark=spark)
     files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]

@@ -181,7 +181,8 @@ def test_truth_survives_writing_and_reading(mixed: tuple[Path, Truth], tmp_path:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     output = tmp_path_factory.mktemp("sample")
-    return output, *write_sample(output)
+    ses, sailthru, requests, _ = write_sample(output)
+    return output, ses, sailthru, requests
 
 
 def test_sample_is_small_and_shows_what_its_readme_says(sample: Sample) -> None:
