@@ -32,6 +32,7 @@ from pydantic import (
 
 from conf.errors import ConfigurationError
 from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit, named_conditions
+from schemas.purchases import MoneyUnit
 
 CONF_FOLDER = Path(__file__).parent
 ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
@@ -39,7 +40,8 @@ FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
 SECTIONS = (
     *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
-    *("people", "sessions", "activity", "attribution", FREE_SECTION, PROFILES_SECTION),
+    *("people", "sessions", "activity", "attribution", "purchases", "purchases.columns"),
+    *(FREE_SECTION, PROFILES_SECTION),
 )
 
 
@@ -364,6 +366,41 @@ class AttributionSettings(Section):
     )
 
 
+class PurchaseColumns(Section):
+    """What the table of purchases calls its columns, in any letter case; under its default name each may be missing."""
+
+    date: Text = Field(default="date", description="Column of the instant of the purchase; without a zone it is UTC.")
+    email: Text = Field(default="email", description="Column of the buyer's address.")
+    email_hash: Text = Field(default="email_hash", description="Column of the MD5 of the buyer's address, in hex.")
+    extid: Text = Field(default="extid", description="Column of the shop's own id of the purchase.")
+    message_id: Text = Field(default="message_id", description="Column of the message that led to it.")
+    price: Text = Field(default="price", description="Column of what the purchase cost; negative of a refund.")
+    channel: Text = Field(default="channel", description="Column of where it was bought, such as online.")
+    items: Text = Field(default="items", description="Column of the ids of what was bought.")
+    urls: Text = Field(default="urls", description="Column of the addresses of the items' pages.")
+    unit_prices: Text = Field(default="unit_prices", description="Column of the prices of one unit of each item.")
+    quantities: Text = Field(default="quantities", description="Column of how many units of each item were bought.")
+
+
+class PurchasesSettings(Section):
+    """Where purchases are beside those that Sailthru's profiles carry (docs/purchases.md)."""
+
+    path: Text | None = Field(
+        default=None,
+        description="Folder of the `*.csv` files of the purchase log; null means `purchases` in the input.",
+    )
+    log_unit: MoneyUnit = Field(default="whole", description="Whether money in the purchase log is 35.98 or 3598.")
+    profile_unit: MoneyUnit = Field(default="cents", description="The same of the purchases in profiles.")
+    time_zone: Annotated[str, AfterValidator(_known_zone)] | None = Field(
+        default=None,
+        description="IANA name of the time zone of times of the log and of profiles that state no offset; null means "
+        "`sailthru.time_zone`.",
+    )
+    table: Text | None = Field(default=None, description="Folder of a Delta table of the team's own purchases.")
+    table_unit: MoneyUnit = Field(default="whole", description="Whether money in that table is 35.98 or 3598.")
+    columns: PurchaseColumns = Field(default=PurchaseColumns(), description="What the table calls its columns.")
+
+
 class Settings(Section):
     """Everything a job can be told."""
 
@@ -441,6 +478,7 @@ class Settings(Section):
     sessions: SessionsSettings = SessionsSettings()
     activity: ActivitySettings = ActivitySettings()
     attribution: AttributionSettings = AttributionSettings()
+    purchases: PurchasesSettings = PurchasesSettings()
 
     @property
     def checkpoints_uri(self) -> str:

@@ -20,7 +20,7 @@ from schemas.views import View
 PROJECT = Path(__file__).parents[1]
 WRITTEN_BY_HAND = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("attribution", "design-notes", "extending", "people", "region-data")),
+    *(f"docs/{page}.md" for page in ("attribution", "design-notes", "extending", "people", "purchases", "region-data")),
 )
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -93,6 +93,11 @@ def _is_there(path: str) -> bool:
 def test_every_example_of_region_data_can_be_loaded(tmp_path: Path) -> None:
     examples = re.findall(r"^```yaml\n(.*?)^```", (PROJECT / "docs/region-data.md").read_text("utf-8"), re.M | re.S)
     assert {"csv", "delta", "postgresql"} == {_loaded(example, tmp_path).requests.source for example in examples}
+
+
+def test_the_example_of_purchases_can_be_loaded(tmp_path: Path) -> None:
+    [example] = re.findall(r"^```yaml\n(.*?)^```", (PROJECT / "docs/purchases.md").read_text("utf-8"), re.M | re.S)
+    assert _loaded(example, tmp_path).purchases.columns.extid == "order_no"
 
 
 def _loaded(example: str, folder: Path) -> Settings:
