@@ -14,6 +14,7 @@ from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import requests, tables
 from jobs.drift import read_drift
+from jobs.purchases import read_purchases
 from jobs.rules import made_by
 from jobs.storage import local_path
 from schemas.campaigns import CAMPAIGN_KEY
@@ -35,6 +36,7 @@ from transforms.lifecycle import account_of_message, to_lifecycle
 from transforms.messages import to_messages
 from transforms.people import AddressRules
 from transforms.person_events import people_of_profiles, purchases_of_people, to_person_events
+from transforms.purchases import known_hashes
 
 _LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES)
 _MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
@@ -149,7 +151,10 @@ class Sources:
         return AddressRules(folds_case=people.fold_case, drops_plus_tags=people.drop_plus_tags)
 
     def _purchases(self) -> DataFrame:
-        return self.state(PURCHASES)
+        profiles = self.state(PROFILES)
+        sent_to = self.stored(EVENTS).select(F.explode("destination").alias("address")).distinct()
+        known = known_hashes(profiles, sent_to, self.address_rules)
+        return read_purchases(self.spark, self.settings, profiles, known)
 
     def person_events(self, events: DataFrame) -> DataFrame:
         """The rows of `person_events` out of those rows of `events`."""
@@ -192,6 +197,7 @@ class Sources:
                 of.sessions.model_dump(mode="json"),
                 of.activity.model_dump(mode="json"),
                 of.attribution.model_dump(mode="json"),
+                of.purchases.model_dump(mode="json"),
             ]
         )
 
