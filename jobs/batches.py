@@ -67,7 +67,8 @@ class BatchLoader:
                     lines[filename].counts["duplicate"] = count
             if rows is not None:
                 filled = [x.data_set for x in lines.values() if x.data_set and x.counts["accepted"]]
-                keep_newest(rows, self.provider.states_of(filled), ranges, self.warehouse, etl)
+                states, histories = self.provider.states_of(filled), self.provider.histories
+                keep_newest(rows, states, histories, self.warehouse, etl)
             if rows is not None and any(line.counts["quarantined"] for line in lines.values()):
                 with writing(self.warehouse, QUARANTINE.name):  # replay merges into it
                     writer.append(_quarantined(rows, lines).withColumns(etl), QUARANTINE)

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from conf.settings import Settings
 from schemas.contract import TableContract
 from schemas.drift import SAILTHRU, SES, Shape
-from schemas.sailthru import STATES
+from schemas.sailthru import HISTORIES, STATES
 from transforms import sailthru, ses
 from transforms.records import Limits
 
@@ -35,11 +35,18 @@ class Provider:
     """The data set of a file by its name: empty if the provider has but one, None if it is none of the provider's."""
     states: Mapping[str, TableContract] = field(default_factory=dict)
     """Of each data set that has one the table of newest versions; rows hold a version in a column of its name."""
+    histories: Mapping[str, TableContract] = field(default_factory=dict)
+    """Of such a table, by its name, the one that keeps the newest version of each file date."""
 
     def states_of(self, data_sets: Iterable[str]) -> list[TableContract]:
         """The tables of newest versions that these data sets fill, each once."""
         wanted = set(data_sets)
         return list({table.name: table for name, table in self.states.items() if name in wanted}.values())
+
+    @property
+    def own_tables(self) -> list[TableContract]:
+        """The tables of versions, each once; one that keeps those of each date before the one that names it."""
+        return [*self.histories.values(), *self.states_of(self.states)]
 
 
 def limits_of(settings: Settings, loaded_at: datetime) -> Limits:
@@ -67,6 +74,7 @@ PROVIDERS = {
             shape=SAILTHRU,
             data_set_of=sailthru.data_set_of,
             states=STATES,
+            histories=HISTORIES,
         ),
     )
 }

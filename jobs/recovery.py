@@ -20,17 +20,23 @@ from jobs.storage import FoundFile, is_still_there
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE
+from schemas.sailthru import VERSIONS_TABLE
 
 _LOADED = (EVENTS, QUARANTINE, FILES)
 """The tables to which each batch appends once."""
 
 
 def refuse_lost_tables(spark: SparkSession, warehouse: Path, providers: Iterable[Provider]) -> None:
-    """Refuse a warehouse that lacks a table of a provider whose files were loaded: they would not be read again."""
+    """Refuse a warehouse that lacks a table of a provider whose files were loaded: they would not be read again.
+
+    One that keeps versions of each file date is not missed by a table of newest versions that never named it.
+    """
     for provider in providers:
-        own = (*_LOADED, *provider.states.values())
+        own = (*_LOADED, *provider.own_tables)
         found = {contract.name: tables.commits(spark, warehouse, contract) for contract in own}
-        gone = [name for name, commits in found.items() if commits is None]
+        histories = {contract.name for contract in provider.histories.values()}
+        named = {tables.properties(spark, warehouse, contract).get(VERSIONS_TABLE) for contract in provider.own_tables}
+        gone = [name for name, commits in found.items() if commits is None and name not in histories - named]
         if gone and any(_apps(commits, provider) for commits in found.values()):
             raise ConfigurationError(
                 f"{warehouse} lacks the table {_listed(gone)}, though {provider.name} files were loaded into it, which "

@@ -161,7 +161,7 @@ class Replayer:
         """Commit what can be read now; the days of all events in `rows`, new or not."""
         states = self._states()
         with writing_events(self.warehouse):
-            for contract in (EVENTS, QUARANTINE, *states):
+            for contract in (EVENTS, QUARANTINE, *self.provider.own_tables):
                 tables.create(self.spark, self.warehouse, contract)
         days = (
             rows.groupBy("event_date")
@@ -183,7 +183,7 @@ class Replayer:
             writer = tables.Writer(warehouse=self.warehouse, app_id=f"{batch_id}-{self.provider.name}", batch=0)
             append_new(rows, ranges, sum(d.events for d in days), writer, batch_id, stamp)
         filled = [contract for contract in states if any(d[contract.name] for d in days)]
-        keep_newest(rows, filled, ranges, self.warehouse, stamp)
+        keep_newest(rows, filled, self.provider.histories, self.warehouse, stamp)
         return ranges
 
     def _mark(self, came: DataFrame, replayed_at: datetime) -> None:

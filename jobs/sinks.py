@@ -63,16 +63,20 @@ def append_new(
 def keep_newest(
     rows: DataFrame,
     states: Iterable[TableContract],
-    ranges: Sequence[DayRange],
+    histories: Mapping[str, TableContract],
     warehouse: Path,
     stamp: Mapping[str, Column],
 ) -> None:
-    """Bring tables of newest versions up to date with those in `rows`; the same versions again change nothing."""
-    for contract in states:
-        versions = rows.where(F.col(contract.name).isNotNull()).select(f"{contract.name}.*").withColumns(dict(stamp))
-        days = [r.day for r in ranges] if contract.partitioned_by else []
-        tables.upsert(rows.sparkSession, warehouse, newest(versions, contract), contract, days)
-        reached(f"{contract.name} committed")
+    """Bring tables of newest versions up to date with those in `rows`; the same versions again change nothing.
+
+    Before a table whose name is in `histories` comes the one that keeps its versions.
+    """
+    for state in states:
+        versions = rows.where(F.col(state.name).isNotNull()).select(f"{state.name}.*").withColumns(dict(stamp))
+        for contract in filter(None, (histories.get(state.name), state)):
+            days = [row[0] for name in contract.partitioned_by for row in versions.select(name).distinct().collect()]
+            tables.upsert(rows.sparkSession, warehouse, newest(versions, contract), contract, days)
+            reached(f"{contract.name} committed")
 
 
 def release(rows: DataFrame) -> None:

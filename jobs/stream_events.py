@@ -135,11 +135,11 @@ def load(
 
 def _prepare(spark: SparkSession, settings: Settings, warehouse: Path, providers: Sequence[Provider]) -> None:
     """Make the tables or bring them up to date; refuse a warehouse or checkpoint that would lead to wrong tables."""
-    states = {table.name: table for provider in providers for table in provider.states.values()}
+    own = [table for provider in providers for table in provider.own_tables]
     now = _now()
     with writing_events(warehouse):  # another provider's loader may make them at the same time
         refuse_lost_tables(spark, warehouse, providers)
-        for contract in (EVENTS, QUARANTINE, FILES, *states.values()):
+        for contract in (EVENTS, QUARANTINE, FILES, *own):
             tables.create(spark, warehouse, contract)
     refuse_wrong_clock(spark, warehouse, now, timedelta(hours=settings.clock_tolerance_hours))
     for provider in providers:

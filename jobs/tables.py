@@ -22,6 +22,7 @@ from schemas.catalog import TABLES, with_metrics
 from schemas.contract import STATISTICS, TableContract, missing_columns
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from schemas.views import views
+from transforms.increments import is_on
 from transforms.states import is_newer
 
 _MANY = 1_000_000
@@ -116,6 +117,11 @@ def _quoted_table(path: str) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def properties(spark: SparkSession, warehouse: Path, contract: TableContract) -> Mapping[str, str]:
+    """The properties that the stored table has; none if it is not there."""
+    return _stored(spark, uri(warehouse, contract)).properties if is_there(warehouse, contract) else {}
 
 
 @dataclass(frozen=True)
@@ -379,14 +385,15 @@ class Writer:
 
 
 def upsert(
-    spark: SparkSession, warehouse: Path, versions: DataFrame, contract: TableContract, days: Sequence[date]
+    spark: SparkSession, warehouse: Path, versions: DataFrame, contract: TableContract, days: Sequence[date | None]
 ) -> None:
     """Merge one version per key into a table of newest versions, in one commit.
 
     Of a table partitioned by day only the partitions of `days` are read, given as literals: they must hold every
-    version's day. Merging the same versions again changes nothing. Other writers of the table wait until the commit.
+    version's day, None that of versions without. Merging the same versions again changes nothing. Other writers of the
+    table wait until the commit.
     """
-    near = [F.col(f"known.{name}").isin(list(days)) for name in contract.partitioned_by]
+    near = [is_on(f"known.{name}", days) for name in contract.partitioned_by]
     with writing(warehouse, contract.name):
         (
             DeltaTable.forPath(spark, uri(warehouse, contract))
@@ -399,5 +406,5 @@ def upsert(
 
 
 def same_key(contract: TableContract) -> Column:
-    """Whether rows of the aliases `new` and `known` are the same row of the table."""
-    return reduce(and_, [F.col(f"new.{name}") == F.col(f"known.{name}") for name in contract.key])
+    """Whether rows of the aliases `new` and `known` are the same row of the table; NULL is as NULL."""
+    return reduce(and_, [F.col(f"new.{name}").eqNullSafe(F.col(f"known.{name}")) for name in contract.key])

@@ -21,7 +21,7 @@ from schemas.recipient_totals import RECIPIENT_TOTALS
 from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.requests import REQUESTS
 from schemas.restatement import RESTATEMENT
-from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
+from schemas.sailthru import BLASTS, PROFILE_VERSIONS, PROFILES, SAILTHRU_MESSAGES
 from schemas.sessions import SESSIONS
 
 TABLES: tuple[TableContract, ...] = (
@@ -31,6 +31,7 @@ TABLES: tuple[TableContract, ...] = (
     SAILTHRU_MESSAGES,
     BLASTS,
     PROFILES,
+    PROFILE_VERSIONS,
     REQUESTS,
     MESSAGES,
     JOURNEYS,

@@ -1,7 +1,7 @@
 """State of Sailthru: the newest version of each message, campaign and profile, named as the Data Exporter names it.
 
 The newest is the version of the latest file date, then of an update set, then with more opens and clicks, then of the
-last file name: the same whatever the order in which files come.
+last file name: the same whatever the order in which files come. Of profiles the versions of earlier days are kept too.
 """
 
 from pyspark.sql.types import (
@@ -135,24 +135,40 @@ PROFILE_OBJECTS = (
     "purchase_incomplete",
 )
 
+PROFILE_KEY = (_CLIENT, _key("id", "Profile id: profile_id of events and sailthru_messages."))
+_PROFILE = StructType(
+    [
+        *PROFILE_KEY,
+        _settled("email", "Address as stated; NULL if not stated."),
+        *[_settled(name, _LOCAL, _INSTANT) for name in PROFILE_TIMES],
+        _settled("optout_reason", "Reason as stated; NULL if not opted out or not stated."),
+        *[_settled(name, "Lifetime count; NULL if not stated or no number.", _COUNT) for name in PROFILE_COUNTS],
+        *[_settled(name, "JSON text as it came, keys free; NULL if not stated.") for name in PROFILE_OBJECTS],
+        *_VERSION,
+    ]
+)
+
+PROFILE_VERSIONS = TableContract(
+    name="profile_versions",
+    grain="newest version of one Sailthru profile of one file date; of all undated files together one",
+    key=("client_id", "id", "file_date"),
+    written_by=("stream_events", "replay_quarantine"),
+    partitioned_by=("file_date",),
+    statistics=("client_id", "id"),
+    schema=_PROFILE,
+)
+
+VERSIONS_TABLE = "versions_table"
+"""The property of a table of newest versions that names the table which keeps one of each file date."""
+
 PROFILES = TableContract(
     name="profiles",
     grain="newest version of one Sailthru profile",
     key=("client_id", "id"),
     written_by=("stream_events", "replay_quarantine"),
     statistics=("client_id", "id"),
-    schema=StructType(
-        [
-            _CLIENT,
-            _key("id", "Profile id: profile_id of events and sailthru_messages."),
-            _settled("email", "Address as stated; NULL if not stated."),
-            *[_settled(name, _LOCAL, _INSTANT) for name in PROFILE_TIMES],
-            _settled("optout_reason", "Reason as stated; NULL if not opted out or not stated."),
-            *[_settled(name, "Lifetime count; NULL if not stated or no number.", _COUNT) for name in PROFILE_COUNTS],
-            *[_settled(name, "JSON text as it came, keys free; NULL if not stated.") for name in PROFILE_OBJECTS],
-            *_VERSION,
-        ]
-    ),
+    properties={VERSIONS_TABLE: PROFILE_VERSIONS.name},
+    schema=_PROFILE,
 )
 
 STATES = {
@@ -164,3 +180,6 @@ STATES = {
     "message_transactional_update": SAILTHRU_MESSAGES,
 }
 """The table that holds what a data set states."""
+
+HISTORIES = {PROFILES.name: PROFILE_VERSIONS}
+"""Of a table of newest versions the one that keeps a version of each file date."""

@@ -15,9 +15,10 @@ from schemas.contract import Role, TableContract
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
-from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
+from schemas.sailthru import BLASTS, PROFILE_VERSIONS, PROFILES, SAILTHRU_MESSAGES
 
-STATE_TABLES = (SAILTHRU_MESSAGES, BLASTS, PROFILES)
+NEWEST_TABLES = (SAILTHRU_MESSAGES, BLASTS, PROFILES)
+STATE_TABLES = (*NEWEST_TABLES, PROFILE_VERSIONS)
 LAGS = ("as_of", "event_lag_seconds", "modified_lag_seconds", "load_lag_seconds")
 LOAD_COLUMNS = ("etl_time", "batch_id", "replayed_at", "first_published_at", *LAGS)
 
@@ -84,7 +85,7 @@ def assert_is_sailthru_truth(warehouse: Path, truth: SailthruTruth) -> None:
         ],
         [(*(getattr(e, c) for c in columns), *(getattr(e, c) for c in times)) for e in truth.events],
     )
-    for contract, rows in zip(STATE_TABLES, (truth.messages, truth.blasts, truth.profiles), strict=True):
+    for contract, rows in zip(NEWEST_TABLES, (truth.messages, truth.blasts, truth.profiles), strict=True):
         names = list(rows[0]) if rows else []
         same_bag(
             [tuple(plain(row[name]) for name in names) for row in rows_of(warehouse, contract)],

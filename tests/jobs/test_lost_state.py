@@ -213,7 +213,7 @@ def test_what_killed_writers_leave_behind_is_never_read(spark: SparkSession, aga
     assert everything(warehouse) == before
 
 
-@pytest.mark.parametrize("name", ["events", "quarantine", "files", "profiles"])
+@pytest.mark.parametrize("name", ["events", "quarantine", "files", "profiles", "profile_versions"])
 def test_a_table_that_is_gone_is_not_made_anew(spark: SparkSession, again: Path, loaded: Path, name: str) -> None:
     shutil.rmtree(again / "warehouse" / name)
     text = refused(again, loaded, spark)
