@@ -6,21 +6,26 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.parts import Part, Since, Summary, anew_if_changed
+from jobs.providers import limits_of
 from jobs.sources import Sources
 from jobs.tables import kept
 from schemas.attribution import ATTRIBUTION
 from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.events import EVENTS
 from schemas.person_events import PERSON_EVENTS, PersonEventClass
+from schemas.profile_children import PROFILE_BROWSER, PROFILE_GEO, PROFILE_LISTS, PROFILE_VARS
+from schemas.profiles_history import PROFILES_HISTORY
 from schemas.purchases import PURCHASES
 from schemas.requests import REQUESTS
-from schemas.sailthru import PROFILES
+from schemas.sailthru import PROFILE_VERSIONS, PROFILES
 from schemas.sessions import SESSIONS
 from transforms.attribution import to_attribution
 from transforms.daily_activity import to_daily_activity
 from transforms.increments import is_of, with_rows, without_rows
 from transforms.lifecycle import account_of_message
 from transforms.person_events import people_of_profiles
+from transforms.profile_children import to_profile_browser, to_profile_geo, to_profile_lists, to_profile_vars
+from transforms.profiles_history import to_profiles_history
 from transforms.sessions import SessionRules, engagement, engagements, to_sessions
 
 _ROW = [*PERSON_EVENTS.key, "row_hash"]
@@ -105,6 +110,28 @@ def _attribution(sources: Sources) -> DataFrame:
     return to_attribution(sources.of(PURCHASES), sources.of(PERSON_EVENTS), windows)
 
 
+def _profiles_history(sources: Sources) -> DataFrame:
+    zone = sources.settings.sailthru.time_zone
+    return to_profiles_history(sources.state(PROFILE_VERSIONS), sources.state(PROFILES), zone)
+
+
+def _profile_lists(sources: Sources) -> DataFrame:
+    limits = limits_of(sources.settings, sources.as_of)
+    return to_profile_lists(sources.state(PROFILES), sources.settings.sailthru.time_zone, limits)
+
+
+def _profile_vars(sources: Sources) -> DataFrame:
+    return to_profile_vars(sources.state(PROFILES))
+
+
+def _profile_geo(sources: Sources) -> DataFrame:
+    return to_profile_geo(sources.state(PROFILES))
+
+
+def _profile_browser(sources: Sources) -> DataFrame:
+    return to_profile_browser(sources.state(PROFILES))
+
+
 PEOPLE = (
     Summary(PURCHASES, (), lambda sources: sources.of(PURCHASES), _purchases_part),
     Summary(
@@ -116,4 +143,9 @@ PEOPLE = (
     Summary(SESSIONS, (PERSON_EVENTS,), _sessions, _sessions_part),
     Summary(DAILY_ACTIVITY, (PERSON_EVENTS, REQUESTS), _daily_activity, anew_if_changed),
     Summary(ATTRIBUTION, (PURCHASES, PERSON_EVENTS), _attribution, anew_if_changed),
+    Summary(PROFILES_HISTORY, (PROFILE_VERSIONS, PROFILES), _profiles_history, anew_if_changed),
+    Summary(PROFILE_LISTS, (PROFILES,), _profile_lists, anew_if_changed),
+    Summary(PROFILE_VARS, (PROFILES,), _profile_vars, anew_if_changed),
+    Summary(PROFILE_GEO, (PROFILES,), _profile_geo, anew_if_changed),
+    Summary(PROFILE_BROWSER, (PROFILES,), _profile_browser, anew_if_changed),
 )

@@ -28,7 +28,7 @@ from schemas.messages import MESSAGE_KEY, MESSAGES
 from schemas.person_events import PERSON_EVENTS
 from schemas.purchases import PURCHASES
 from schemas.requests import REQUESTS
-from schemas.sailthru import BLASTS, PROFILES, SAILTHRU_MESSAGES
+from schemas.sailthru import BLASTS, PROFILE_VERSIONS, PROFILES, SAILTHRU_MESSAGES
 from transforms.campaigns import of_campaign
 from transforms.increments import is_of, with_rows, without_rows
 from transforms.journeys import to_journeys
@@ -38,7 +38,7 @@ from transforms.people import AddressRules
 from transforms.person_events import people_of_profiles, purchases_of_people, to_person_events
 from transforms.purchases import known_hashes
 
-_LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES)
+_LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES, PROFILE_VERSIONS)
 _MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
 _READ_AGAIN = (BLASTS, PROFILES, REQUESTS, JOURNEYS, MESSAGES, PERSON_EVENTS)
 """Those of which the version before is looked at beside the one of now."""
@@ -151,10 +151,12 @@ class Sources:
         return AddressRules(folds_case=people.fold_case, drops_plus_tags=people.drop_plus_tags)
 
     def _purchases(self) -> DataFrame:
-        profiles = self.state(PROFILES)
-        sent_to = self.stored(EVENTS).select(F.explode("destination").alias("address")).distinct()
+        """Of all versions of profiles, for one that comes later may not have a purchase any more."""
+        profiles, versions = self.state(PROFILES), self.state(PROFILE_VERSIONS)
+        of_addresses = self.of(JOURNEYS).where(F.col("provider") == "ses")
+        sent_to = of_addresses.select(F.col("recipient").alias("address")).distinct()
         known = known_hashes(profiles, sent_to, self.address_rules)
-        return read_purchases(self.spark, self.settings, profiles, known)
+        return read_purchases(self.spark, self.settings, versions.unionByName(profiles), known)
 
     def person_events(self, events: DataFrame) -> DataFrame:
         """The rows of `person_events` out of those rows of `events`."""

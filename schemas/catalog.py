@@ -14,6 +14,7 @@ from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
 from schemas.metrics import Profile
 from schemas.person_events import PERSON_EVENTS
+from schemas.profile_children import PROFILE_BROWSER, PROFILE_GEO, PROFILE_LISTS, PROFILE_VARS
 from schemas.purchases import PURCHASES
 from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
@@ -45,6 +46,10 @@ TABLES: tuple[TableContract, ...] = (
     SESSIONS,
     DAILY_ACTIVITY,
     ATTRIBUTION,
+    PROFILE_LISTS,
+    PROFILE_VARS,
+    PROFILE_GEO,
+    PROFILE_BROWSER,
     DRIFT,
     RESTATEMENT,
     FRESHNESS,
