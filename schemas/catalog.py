@@ -15,6 +15,7 @@ from schemas.messages import MESSAGES
 from schemas.metrics import Profile
 from schemas.person_events import PERSON_EVENTS
 from schemas.profile_children import PROFILE_BROWSER, PROFILE_GEO, PROFILE_LISTS, PROFILE_VARS
+from schemas.profiles_history import PROFILES_HISTORY
 from schemas.purchases import PURCHASES
 from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
@@ -46,6 +47,7 @@ TABLES: tuple[TableContract, ...] = (
     SESSIONS,
     DAILY_ACTIVITY,
     ATTRIBUTION,
+    PROFILES_HISTORY,
     PROFILE_LISTS,
     PROFILE_VARS,
     PROFILE_GEO,
