@@ -6,10 +6,10 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from schemas.journeys import STATES
-from schemas.mailbox_providers import MAILBOX_PROVIDERS
 from schemas.messages import MESSAGE_KEY, CampaignKind
 from schemas.stages import STAGES
 from transforms.lifecycle import HARD, SOFT, UNKNOWN
+from transforms.people import mailbox_provider
 
 _USUAL_ORDER = (
     "send",
@@ -90,7 +90,7 @@ def to_journeys(lifecycle: DataFrame, sailthru_messages: DataFrame | None = None
         grouped = grouped.withColumn("stated_kind", F.lit(None).cast("string"))
     return (
         grouped.withColumn("recipient", F.when(is_sailthru, F.col("profile_id")).otherwise(F.col("recipient")))
-        .withColumns({"mailbox_provider": _mailbox_provider(), **_flags()})
+        .withColumns({"mailbox_provider": F.when(~is_sailthru, mailbox_provider(F.col("recipient"))), **_flags()})
         .withColumns(
             {
                 **_about_message(lambda aggregate: aggregate.over(message)),
@@ -121,16 +121,6 @@ def _stated_bounces(sailthru_messages: DataFrame) -> DataFrame:
     kind = F.when(status.rlike(r"(?i)^\s*hard"), F.lit(HARD)).when(status.rlike(r"(?i)^\s*soft"), F.lit(SOFT))
     stated = sailthru_messages.select(F.col("client_id").alias("account"), "message_id", kind.alias("kind"))
     return stated.where("kind is not null").groupBy("account", "message_id").agg(F.min("kind").alias("stated_kind"))
-
-
-def _mailbox_provider() -> Column:
-    """Who keeps the recipient's mailbox, by the domain; NULL without an address."""
-    domain = F.lower(F.nullif(F.regexp_extract("recipient", r"@([^@]+)$", 1), F.lit("")))
-    named = F.lit(None).cast("string")
-    for name, domains in MAILBOX_PROVIDERS.items():
-        named = F.when(domain.isin(*domains), F.lit(name)).otherwise(named)
-    is_address = F.col("provider") != "sailthru"
-    return F.when(is_address, F.coalesce(named, domain))
 
 
 def _flags() -> dict[str, Column]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from schemas.mailbox_providers import MAILBOX_PROVIDERS
+
 
 @dataclass(frozen=True, kw_only=True)
 class AddressRules:
@@ -43,3 +45,12 @@ def person_key(
     if client_id is None or profile_id is None:
         return known
     return F.coalesce(known, F.concat(F.lit("profile:"), F.coalesce(client_id, F.lit("")), F.lit("/"), profile_id))
+
+
+def mailbox_provider(address: Column) -> Column:
+    """Who keeps the mailbox of an address: a name of MAILBOX_PROVIDERS, else the domain; NULL if it is no address."""
+    domain = F.lower(F.nullif(F.regexp_extract(address, r"@([^@]+)$", 1), F.lit("")))
+    named = F.lit(None).cast("string")
+    for name, domains in MAILBOX_PROVIDERS.items():
+        named = F.when(domain.isin(*domains), F.lit(name)).otherwise(named)
+    return F.coalesce(named, domain)
