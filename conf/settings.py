@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from conf.errors import ConfigurationError
+from schemas.features import CHURN_DAYS, LAST_N, SIZE_LIMIT, WINDOWS, Feature, features
 from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit, named_conditions
 from schemas.purchases import MoneyUnit
 
@@ -40,7 +41,7 @@ FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
 SECTIONS = (
     *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
-    *("people", "sessions", "activity", "attribution", "purchases", "purchases.columns"),
+    *("people", "sessions", "activity", "attribution", "purchases", "purchases.columns", "features", "features.vars"),
     *(FREE_SECTION, PROFILES_SECTION),
 )
 
@@ -99,9 +100,9 @@ def _listed(value: object) -> object:
 
 
 def _windows(value: tuple[int, ...]) -> tuple[int, ...]:
-    if not value or len(set(value)) < len(value) or not all(1 <= days <= 3650 for days in value):
-        raise ValueError("should be whole numbers of days from 1 to 3650, at least one and each once, such as 1, 7, 30")
-    return value
+    if not value or not all(1 <= days <= 3650 for days in value):
+        raise ValueError("should be whole numbers of days from 1 to 3650, at least one, such as 1, 7, 30")
+    return tuple(sorted(set(value)))
 
 
 def _conditions(value: str) -> str:
@@ -361,8 +362,8 @@ class AttributionSettings(Section):
     window_days: Windows = Field(
         default=(1, 7, 30),
         description="Days before a purchase, each 24 hours, in which an email that was opened or clicked may be "
-        "credited: one or more windows from 1 to 3650, each of which the table attribution has. With `--set`: "
-        "`attribution.window_days=1,7,30`.",
+        "credited: one or more windows from 1 to 3650, as a list or a text such as `7,30`, each of which the table "
+        "attribution has.",
     )
 
 
@@ -399,6 +400,52 @@ class PurchasesSettings(Section):
     table: Text | None = Field(default=None, description="Folder of a Delta table of the team's own purchases.")
     table_unit: MoneyUnit = Field(default="whole", description="Whether money in that table is 35.98 or 3598.")
     columns: PurchaseColumns = Field(default=PurchaseColumns(), description="What the table calls its columns.")
+
+
+class FeatureVars(Section):
+    """Which vars of Sailthru profiles say what `recipient_features` tells of a person."""
+
+    gender: Text = Field(default="gender", description="Name of the var with the gender.")
+    age: Text = Field(
+        default="age", description="Name of the var with the age in years, or the date of birth as YYYY-MM-DD."
+    )
+    country: Text = Field(default="country", description="Name of the var with the country.")
+    state: Text = Field(default="state", description="Name of the var with the state or province.")
+    payment_methods: Text = Field(
+        default="payment_methods", description="Name of the var with the payment methods, a list or a text with commas."
+    )
+    card: Text = Field(default="card", description="Name of the var that tells of a credit card.")
+
+
+class FeaturesSettings(Section):
+    """How the features of people are computed (docs/features.md)."""
+
+    windows: Windows = Field(
+        default=WINDOWS,
+        description="Look-back windows in days of 24 hours, as a list or a text such as `7,30`; all time comes with "
+        "them.",
+    )
+    last_n: int = Field(
+        default=LAST_N, ge=1, le=1000, description="Most links of last_links, products of last_products."
+    )
+    size_limit: int = Field(
+        default=SIZE_LIMIT, ge=1, le=10_000, description="Lists of more products or categories than this are NULL."
+    )
+    churn_days: int = Field(
+        default=CHURN_DAYS,
+        ge=1,
+        le=36_525,
+        description="Days without an open, click or purchase after which a person is churned.",
+    )
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = Field(
+        default="UTC", description="IANA name of the time zone of preferred hours and weekdays, and of active days."
+    )
+    vars: FeatureVars = Field(default=FeatureVars(), description="What Sailthru profiles call their vars.")
+
+    @property
+    def wanted(self) -> tuple[Feature, ...]:
+        """The features, as all this says."""
+        return features(self.windows, self.last_n, self.size_limit, self.churn_days)
 
 
 class Settings(Section):
@@ -479,6 +526,7 @@ class Settings(Section):
     activity: ActivitySettings = ActivitySettings()
     attribution: AttributionSettings = AttributionSettings()
     purchases: PurchasesSettings = PurchasesSettings()
+    features: FeaturesSettings = FeaturesSettings()
 
     @property
     def checkpoints_uri(self) -> str:

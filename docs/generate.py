@@ -20,6 +20,7 @@ from schemas.attribution import Model, NotCredited, TouchKind
 from schemas.campaigns import CAMPAIGNS
 from schemas.catalog import TABLES
 from schemas.contract import Role, TableContract
+from schemas.features import NOT_COVERED, Feature, Rows, features
 from schemas.files import FileStatus
 from schemas.messages import MESSAGES, CampaignKind
 from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit
@@ -71,6 +72,18 @@ Profiles of your own are settings, in terms of the conditions at the end of this
           click_to_open: {numerator: clicked, denominator: delivered and opened}
           hard_bounce: {numerator: hard_bounced, denominator: tried, unit: recipient}"""
 
+FEATURES_HEAD = """\
+What `recipient_features` (one row per value) and `recipient_features_wide` (one column per feature and window) tell of
+each person at an instant, `as_of`. The column of all time is named as the feature, that of a window
+`<feature>_<days>d`.
+
+Nothing after `as_of` is used. A window of n days is what lies after `as_of` less n times 24 hours, and not after
+`as_of`. Purchases that state no time, or no person that is known, are left out: they cannot be placed. Events that
+arrive late, but happened before `as_of`, change what a later run says of it. Profiles are used as they are given.
+
+A feature is an entry of `features` in `schemas/features.py`: its name, the rows it is computed over, an SQL aggregate
+over them, its windows. Columns, comments and this page follow from it."""
+
 SETTINGS_HEAD = f"""\
 Every setting has a default, so a job starts without any. A later source wins over an earlier one:
 
@@ -102,6 +115,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/tables.md": tables_page(TABLES, VIEWS),
         "docs/metrics.md": metrics_page(PROFILES),
+        "docs/features.md": features_page(features()),
         "docs/settings.md": settings_page(Settings),
     }
 
@@ -207,6 +221,34 @@ def metrics_table(profile: Profile) -> str:
 def _sources_of(metric: Metric) -> list[str]:
     words = re.findall(r"\w+", f"{metric.numerator_sql} {metric.denominator_sql}")
     return [name for name in MESSAGES.columns if name in words]
+
+
+# --- features
+
+
+def features_page(shown: Iterable[Feature]) -> str:
+    """Every feature with its rows, windows and meaning, the rows, and what is no feature and why."""
+    meanings = [
+        (
+            f"`{feature.name}`",
+            feature.of,
+            ", ".join(["all time", *map(str, feature.windows)]),
+            feature.comment,
+        )
+        for feature in shown
+    ]
+    parts = [
+        "# Features of people",
+        NOTICE,
+        FEATURES_HEAD,
+        _grid(("feature", "computed over", "windows in days", "meaning"), meanings),
+        "## Rows",
+        inspect.cleandoc(Rows.__doc__ or ""),
+        _grid(("rows", "what they are"), [(f"`{name}`", words) for name, words in explained(Rows).items()]),
+        "## Not covered",
+        _grid(("what", "why not"), NOT_COVERED.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 # --- settings

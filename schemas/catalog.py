@@ -19,6 +19,7 @@ from schemas.profiles_history import PROFILES_HISTORY
 from schemas.purchases import PURCHASES
 from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
+from schemas.recipient_features import RECIPIENT_FEATURES, RECIPIENT_FEATURES_WIDE
 from schemas.recipient_totals import RECIPIENT_TOTALS
 from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.requests import REQUESTS
@@ -52,6 +53,8 @@ TABLES: tuple[TableContract, ...] = (
     PROFILE_VARS,
     PROFILE_GEO,
     PROFILE_BROWSER,
+    RECIPIENT_FEATURES,
+    RECIPIENT_FEATURES_WIDE,
     DRIFT,
     RESTATEMENT,
     FRESHNESS,
