@@ -420,6 +420,10 @@ class FeatureVars(Section):
 class FeaturesSettings(Section):
     """How the features of people are computed (docs/features.md)."""
 
+    as_of: Instant | None = Field(
+        default=None,
+        description="Instant with a zone, kept in UTC: nothing after it is used. null: that of the newest event.",
+    )
     windows: Windows = Field(
         default=WINDOWS,
         description="Look-back windows in days of 24 hours, as a list or a text such as `7,30`; all time comes with "

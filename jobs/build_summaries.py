@@ -78,7 +78,7 @@ def build(
         if not {REGION_SUMMARY.name, CAMPAIGN_REGIONS.name, DAILY_ACTIVITY.name}.isdisjoint(only):
             sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
             reached("requests committed")
-        contracts = {table.name: table for table in tables_with(settings.metrics.chosen)}
+        contracts = {table.name: table for table in tables_with(settings.metrics.chosen, settings.features.wanted)}
         for name, summary in SUMMARIES.items():
             if name in only:
                 began = time.monotonic()

@@ -1,6 +1,6 @@
 """The summaries that follow people, not messages."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,6 +16,7 @@ from schemas.person_events import PERSON_EVENTS, PersonEventClass
 from schemas.profile_children import PROFILE_BROWSER, PROFILE_GEO, PROFILE_LISTS, PROFILE_VARS
 from schemas.profiles_history import PROFILES_HISTORY
 from schemas.purchases import PURCHASES
+from schemas.recipient_features import RECIPIENT_FEATURES, RECIPIENT_FEATURES_WIDE
 from schemas.requests import REQUESTS
 from schemas.sailthru import PROFILE_VERSIONS, PROFILES
 from schemas.sessions import SESSIONS
@@ -26,9 +27,11 @@ from transforms.lifecycle import account_of_message
 from transforms.person_events import people_of_profiles
 from transforms.profile_children import to_profile_browser, to_profile_geo, to_profile_lists, to_profile_vars
 from transforms.profiles_history import to_profiles_history
+from transforms.recipient_features import to_long, to_recipient_features
 from transforms.sessions import SessionRules, engagement, engagements, to_sessions
 
 _ROW = [*PERSON_EVENTS.key, "row_hash"]
+_OF_FEATURES = (PURCHASES, PERSON_EVENTS, PROFILE_VERSIONS, PROFILES)
 _BOUGHT = [PersonEventClass.PURCHASE.value, PersonEventClass.CART.value]
 
 
@@ -132,6 +135,43 @@ def _profile_browser(sources: Sources) -> DataFrame:
     return to_profile_browser(sources.state(PROFILES))
 
 
+def _as_of(sources: Sources) -> datetime:
+    """The instant that features look back from: that of the newest event, so that the same events give the same."""
+    stated = sources.settings.features.as_of
+    if stated is not None:
+        return stated
+    newest = sources.of(PERSON_EVENTS).agg(F.unix_micros(F.max("event_time")).alias("micros")).first()
+    if newest is None or newest.micros is None:
+        return sources.as_of
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=newest.micros)
+
+
+def _features_wide(sources: Sources) -> DataFrame:
+    of, as_of = sources.settings.features, _as_of(sources)
+    day = F.to_date(F.lit(as_of))
+    has_begun, has_ended = F.col("valid_from") <= day, F.col("valid_to") <= day
+    was_so = F.coalesce(has_begun, F.lit(True)) & ~F.coalesce(has_ended, F.lit(False))
+    of_then = _profiles_history(sources).where(was_so)
+    people = people_of_profiles(of_then, sources.address_rules, "vars")
+    sessions = sources.stored(SESSIONS) if sources.was_written(SESSIONS) else _sessions(sources)
+    return to_recipient_features(
+        sources.of(PERSON_EVENTS),
+        sessions,
+        sources.of(PURCHASES),
+        people,
+        as_of,
+        of.wanted,
+        time_zone=of.time_zone,
+        variables=of.vars.model_dump(),
+    )
+
+
+def _features(sources: Sources) -> DataFrame:
+    was_written = sources.was_written(RECIPIENT_FEATURES_WIDE)
+    wide = sources.stored(RECIPIENT_FEATURES_WIDE) if was_written else _features_wide(sources)
+    return to_long(wide, sources.settings.features.wanted)
+
+
 PEOPLE = (
     Summary(PURCHASES, (), lambda sources: sources.of(PURCHASES), _purchases_part),
     Summary(
@@ -148,4 +188,6 @@ PEOPLE = (
     Summary(PROFILE_VARS, (PROFILES,), _profile_vars, anew_if_changed),
     Summary(PROFILE_GEO, (PROFILES,), _profile_geo, anew_if_changed),
     Summary(PROFILE_BROWSER, (PROFILES,), _profile_browser, anew_if_changed),
+    Summary(RECIPIENT_FEATURES_WIDE, _OF_FEATURES, _features_wide, anew_if_changed),
+    Summary(RECIPIENT_FEATURES, _OF_FEATURES, _features, anew_if_changed),
 )

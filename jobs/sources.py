@@ -200,6 +200,7 @@ class Sources:
                 of.activity.model_dump(mode="json"),
                 of.attribution.model_dump(mode="json"),
                 of.purchases.model_dump(mode="json"),
+                of.features.model_dump(mode="json"),
             ]
         )
 
@@ -232,6 +233,10 @@ class Sources:
             return False
         of = (EVENTS, PROFILES) if contract is PERSON_EVENTS else (EVENTS, SAILTHRU_MESSAGES)
         return all(self.is_as_it_was(t, since) for t in of)
+
+    def was_written(self, contract: TableContract) -> bool:
+        """Whether this run wrote the summary, or found it to be as it should."""
+        return contract.name in self._written
 
     def use_written(self, contract: TableContract) -> None:
         """From now on read the summary as it is now."""

@@ -267,7 +267,8 @@ def _freshness(sources: Sources) -> DataFrame:
 def _quality(sources: Sources) -> DataFrame:
     after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
     metrics = sources.settings.metrics.chosen
-    checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics)
+    features = sources.settings.features.wanted
+    checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics, features)
     sources.refuse_other_profile()
     return run_checks(sources.spark, sources.everything, checks)
 

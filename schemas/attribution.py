@@ -131,7 +131,6 @@ ATTRIBUTION = TableContract(
             column(
                 "campaign",
                 _TEXT,
-                role=Role.SETTLED,
                 comment="Of the message, as in events; NULL of no touch, and if its opens and clicks state none.",
             ),
             column(

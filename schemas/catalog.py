@@ -1,5 +1,7 @@
 """All tables, in the order of reading."""
 
+from collections.abc import Sequence
+
 from schemas.attribution import ATTRIBUTION
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGNS, campaigns
@@ -7,6 +9,7 @@ from schemas.contract import TableContract
 from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.drift import DRIFT
 from schemas.events import EVENTS
+from schemas.features import Feature
 from schemas.files import FILES
 from schemas.freshness import FRESHNESS
 from schemas.invitations import INVITATIONS
@@ -19,7 +22,7 @@ from schemas.profiles_history import PROFILES_HISTORY
 from schemas.purchases import PURCHASES
 from schemas.quality import QUALITY
 from schemas.quarantine import QUARANTINE
-from schemas.recipient_features import RECIPIENT_FEATURES, RECIPIENT_FEATURES_WIDE
+from schemas.recipient_features import RECIPIENT_FEATURES, RECIPIENT_FEATURES_WIDE, recipient_features_wide
 from schemas.recipient_totals import RECIPIENT_TOTALS
 from schemas.region_summary import REGION_SUMMARY, region_summary
 from schemas.requests import REQUESTS
@@ -62,10 +65,10 @@ TABLES: tuple[TableContract, ...] = (
 )
 
 
-def tables_with(profile: Profile) -> tuple[TableContract, ...]:
-    """All tables, those that carry metrics with those of the profile."""
-    of_profile = {table.name: table for table in with_metrics(profile)}
-    return tuple(of_profile.get(table.name, table) for table in TABLES)
+def tables_with(profile: Profile, wanted: Sequence[Feature]) -> tuple[TableContract, ...]:
+    """All tables, those that carry metrics with those of the profile, those of features with the wanted ones."""
+    own = {table.name: table for table in (*with_metrics(profile), recipient_features_wide(wanted))}
+    return tuple(own.get(table.name, table) for table in TABLES)
 
 
 def with_metrics(profile: Profile) -> tuple[TableContract, ...]:

@@ -1,6 +1,6 @@
 """The checks of `quality`, as data: what the contracts say by themselves, and what else must hold."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +8,7 @@ from schemas.campaigns import CAMPAIGNS
 from schemas.catalog import tables_with, with_metrics
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED
+from schemas.features import DEFAULT_FEATURES, Feature
 from schemas.files import FILES, FileStatus
 from schemas.invitations import INVITATIONS
 from schemas.journeys import JOURNEYS, STATES
@@ -48,9 +49,14 @@ class Check:
 
 
 def quality_checks(
-    providers: Collection[str], earliest: datetime, after_load: timedelta, profile: Profile = DEFAULT_PROFILE
+    providers: Collection[str],
+    earliest: datetime,
+    after_load: timedelta,
+    profile: Profile = DEFAULT_PROFILE,
+    wanted: Sequence[Feature] = DEFAULT_FEATURES,
 ) -> tuple[Check, ...]:
-    """Every check; events lie between `earliest` and the time of load and `after_load`, metrics are those of `profile`.
+    """Every check; events lie between `earliest` and the time of load and `after_load`, metrics are those of `profile`,
+    features those `wanted`.
 
     Only errors that no legal input can cause are of severity error. What others may send later or never (a campaign, a
     profile, a message that was asked for, a class that is not known yet) warns.
@@ -71,7 +77,7 @@ def quality_checks(
         *[(INVITATIONS, f.name) for f in INVITATIONS.schema.fields if f.name.endswith("_rate")],
     ]
     return (
-        *[check for table in tables_with(profile) if table is not QUALITY for check in of_contract(table)],
+        *[check for table in tables_with(profile, wanted) if table is not QUALITY for check in of_contract(table)],
         _accepted(EVENTS, "event_class", known_classes, Severity.WARNING),
         _accepted(EVENTS, "provider", providers),
         _accepted(FILES, "provider", providers),

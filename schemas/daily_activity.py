@@ -1,6 +1,6 @@
 """`daily_activity`: how many people were there on each day, and whether they come back."""
 
-from pyspark.sql.types import DateType, DoubleType, StringType, StructType
+from pyspark.sql.types import DateType, DoubleType, LongType, StringType, StructType
 
 from schemas.contract import Role, TableContract, column, count
 
@@ -68,8 +68,18 @@ DAILY_ACTIVITY = TableContract(
                 comment="Mean seconds from the first to the last event of sessions, 0 of those of one event; NULL "
                 "without sessions.",
             ),
-            count("active_senders", "Distinct senders that mail was sent from (person_events.sender)."),
-            count("active_campaigns", "Distinct campaigns that mail was sent for (provider, account, campaign)."),
+            column(
+                "active_senders",
+                LongType(),
+                nullable=False,
+                comment="Distinct senders that mail was sent from (person_events.sender).",
+            ),
+            column(
+                "active_campaigns",
+                LongType(),
+                nullable=False,
+                comment="Distinct campaigns that mail was sent for (provider, account, campaign).",
+            ),
         ]
     ),
 )

@@ -470,3 +470,7 @@ def _ever(of: Rows, what: str, where: str, condition: str, limit: int) -> Sequen
             comment=f"The {of} {words}, by name; NULL if there are none, or more than {limit}.",
         ),
     ]
+
+
+DEFAULT_FEATURES = features()
+"""Those of the settings' defaults."""

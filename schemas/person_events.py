@@ -63,9 +63,9 @@ PERSON_EVENTS = TableContract(
                 comment="Sailthru: the client id, part of the message's key; else empty.",
             ),
             column("message_id", _TEXT, role=Role.SETTLED, comment="As in events; NULL of a purchase that names none."),
-            column("campaign", _TEXT, role=Role.SETTLED, comment="As in events; NULL if the event has none."),
+            column("campaign", _TEXT, comment="As in events; NULL if the event has none."),
             column("link", _TEXT, role=Role.SETTLED, comment="Of a click, where to; NULL otherwise."),
-            column("sender", _TEXT, role=Role.SETTLED, comment="First address of events.from; NULL if not stated."),
+            column("sender", _TEXT, comment="First address of events.from; NULL if not stated."),
             column(
                 "user_agent",
                 _TEXT,
@@ -77,7 +77,6 @@ PERSON_EVENTS = TableContract(
                 "row_hash",
                 LongType(),
                 nullable=False,
-                role=Role.SETTLED,
                 comment="Of the columns that are not the key: another one says that the row has changed.",
             ),
         ]

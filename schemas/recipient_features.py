@@ -12,7 +12,7 @@ from pyspark.sql.types import (
 )
 
 from schemas.contract import Role, TableContract, column
-from schemas.features import VALUE_COLUMNS, Feature, features
+from schemas.features import DEFAULT_FEATURES, VALUE_COLUMNS, Feature
 
 _AS_OF = [
     column(
@@ -20,7 +20,7 @@ _AS_OF = [
         DateType(),
         nullable=False,
         role=Role.IDENTITY,
-        comment="UTC date of as_of. Made again for the same date, its rows are replaced.",
+        comment="UTC date of as_of.",
     ),
     column(
         "person_key",
@@ -50,7 +50,6 @@ RECIPIENT_FEATURES = TableContract(
     grain="one feature of one person over one window at one time; none where recipient_features_wide has NULL",
     key=("as_of_date", "person_key", "feature", "window_days"),
     written_by=("build_summaries",),
-    partitioned_by=("as_of_date",),
     statistics=("person_key",),
     schema=StructType(
         [
@@ -81,7 +80,6 @@ def recipient_features_wide(wanted: Sequence[Feature]) -> TableContract:
         grain="one person at one time",
         key=("as_of_date", "person_key"),
         written_by=("build_summaries",),
-        partitioned_by=("as_of_date",),
         statistics=("person_key",),
         schema=StructType([*_AS_OF, *[field for feature in wanted for field in _columns(feature)]]),
     )
@@ -100,4 +98,4 @@ def _columns(feature: Feature) -> list[StructField]:
     ]
 
 
-RECIPIENT_FEATURES_WIDE = recipient_features_wide(features())
+RECIPIENT_FEATURES_WIDE = recipient_features_wide(DEFAULT_FEATURES)

@@ -11,10 +11,13 @@ from jobs.session import POSTGRESQL, build_session
 
 
 def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> Settings:
-    """Settings of a test: input and warehouse below `folder`, unless `source` is the input."""
+    """Settings of a test: input and warehouse below `folder`, unless `source` is the input.
+
+    One window of features is as good as four, and a fourth of the columns.
+    """
     return load_settings(
         None,
-        ["spark.shuffle_partitions=2", *overrides],
+        ["spark.shuffle_partitions=2", "features.windows=30", *overrides],
         {},
         input=str(source or folder / "input"),
         warehouse=str(folder / "warehouse"),

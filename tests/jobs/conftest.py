@@ -12,7 +12,16 @@ from pyspark.sql import SparkSession
 
 from conf.settings import Settings
 from jobs.build_summaries import build
-from jobs.generator import RequestsTruth, SailthruTruth, Truth, generate_requests, generate_sailthru, generate_ses
+from jobs.generator import (
+    PurchasesTruth,
+    RequestsTruth,
+    SailthruTruth,
+    Truth,
+    generate_purchases,
+    generate_requests,
+    generate_sailthru,
+    generate_ses,
+)
 from jobs.stream_events import load
 from schemas.catalog import TABLES
 from tests.conftest import settings_for
@@ -34,9 +43,16 @@ EVENT_COUNT = int(os.environ.get("SUMMARY_EVENTS", "3000"))
 class Built:
     """A warehouse with its summaries, and what they must hold."""
 
-    def __init__(self, settings: Settings, ses: Truth, sailthru: SailthruTruth, requests: RequestsTruth) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ses: Truth,
+        sailthru: SailthruTruth,
+        requests: RequestsTruth,
+        purchases: PurchasesTruth,
+    ) -> None:
         self.settings, self.warehouse = settings, Path(settings.warehouse)
-        self.ses, self.sailthru, self.requests = ses, sailthru, requests
+        self.ses, self.sailthru, self.requests, self.purchases = ses, sailthru, requests, purchases
         self.truth: Expected = expected(ses, sailthru, requests)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
@@ -54,10 +70,11 @@ def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
         folder / "input", messages=EVENT_COUNT // 10, days=4, update_days=2, seed=11, clients=clients
     )
     requests = generate_requests(folder / "input", ses, sailthru, seed=11)
+    purchases = generate_purchases(folder / "input", sailthru, seed=11)
     settings = settings_for(folder, "campaigns.many=2", "campaigns.response_days=2")
     load(settings, spark=spark)
     build(settings, spark=spark)
-    return Built(settings, ses, sailthru, requests)
+    return Built(settings, ses, sailthru, requests, purchases)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,13 @@
 """The tables about people are those of the truth, counted in plain Python."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import UTC
+from decimal import Decimal
 from typing import Any
+
+import duckdb
+from deltalake import DeltaTable
 
 from tests.jobs.conftest import Built
 from tests.summaries import Fact, facts
@@ -107,3 +112,121 @@ def test_a_day_counts_its_people_and_their_sessions(built: Built) -> None:
         assert day is None or row["active_people"] == sum(kinds), day
     regions = {row["region"] for row in built.rows("daily_activity")}
     assert len(regions) > 3, "requests say of which region people are"
+
+
+def test_purchases_are_those_of_the_truth(built: Built) -> None:
+    people = {row["person_key"] for row in built.rows("person_events") if "@" in row["person_key"]}
+    found = [
+        (row["kind"], row["person_key"], micros(row["purchased_at"]), row["revenue"], row["order_id"])
+        for row in built.rows("purchases")
+        if row["kind"] != "cart"
+    ]
+    expected = [
+        (
+            one.kind,
+            one.email.lower() if one.email.lower() in people else None,
+            one.purchased_at,
+            None if one.cents is None else Decimal(one.cents) / 100,
+            one.order_id,
+        )
+        for one in built.purchases.purchases
+        if one.kind != "cart"
+    ]
+    same_bag(found, expected)
+    stated = {one.purchase_id for one in Purchase.of(built) if one.person and one.at}
+    assert {row["event_id"] for row in built.rows("person_events") if not row["provider"]} == stated
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """What features and attribution are made of."""
+
+    purchase_id: str
+    kind: str
+    person: str | None
+    at: int | None
+    revenue: Decimal | None
+
+    @classmethod
+    def of(cls, built: Built) -> list["Purchase"]:
+        """Purchases and carts; a refund is no event of a person."""
+        return [
+            cls(row["purchase_id"], row["kind"], row["person_key"], micros(row["purchased_at"]), row["revenue"])
+            for row in built.rows("purchases")
+            if row["kind"] != "refund"
+        ]
+
+
+def test_the_last_click_before_a_purchase_is_credited_with_all_of_it(built: Built) -> None:
+    clicks: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for row in built.rows("person_events"):
+        if row["event_class"] == "click":
+            clicks[row["person_key"]].append((micros(row["event_time"]) or 0, row["message_id"]))
+    attribution = built.rows("attribution")
+    last = {
+        row["purchase_id"]: (row["message_id"], row["credit"])
+        for row in attribution
+        if (row["model"], row["touch_kind"], row["window_days"]) == ("last", "click", 7)
+    }
+    credited = 0
+    for purchase in (one for one in Purchase.of(built) if one.kind == "purchase"):
+        at = purchase.at
+        near = [c for c in clicks[purchase.person or ""] if at and 0 <= at - c[0] <= 7 * 86_400_000_000]
+        is_credited = bool(near) and purchase.revenue is not None
+        assert last[purchase.purchase_id] == (max(near)[1] if is_credited else None, purchase.revenue), purchase
+        credited += is_credited
+    assert credited, "some purchase follows a click"
+    ways: dict[Any, Decimal] = defaultdict(Decimal)
+    for row in attribution:
+        ways[row["model"], row["touch_kind"], row["window_days"]] += row["credit"] or 0
+    paid = sum(row["revenue"] or 0 for row in built.rows("purchases") if row["kind"] != "cart")
+    assert len(ways) == 4 * 2 * 3
+    assert set(ways.values()) == {paid}
+
+
+def test_features_are_those_that_duckdb_counts_up_to_the_newest_event(built: Built) -> None:
+    with duckdb.connect() as db:
+        for name in ("person_events", "purchases", "sessions", "recipient_features", "recipient_features_wide"):
+            db.register(name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table())
+        asked = """
+            with until as (select max(event_time) as as_of from person_events),
+            e as (select *, date_diff('microsecond', event_time, as_of) < 30 * 86400000000 as is_near
+                  from person_events, until),
+            p as (select *, date_diff('microsecond', purchased_at, as_of) < 30 * 86400000000 as is_near
+                  from purchases, until where person_key is not null and purchased_at <= as_of),
+            s as (select *, date_diff('microsecond', started_at, as_of) < 30 * 86400000000 as is_near
+                  from sessions, until),
+            of_events as (select person_key,
+                count(*) filter (event_class = 'send') as sends,
+                count(*) filter (event_class = 'open' and is_near) as opens_30d,
+                count(*) filter (event_class = 'click') as clicks,
+                count(*) filter (event_class = 'bounce') as bounces,
+                count(distinct cast(event_time at time zone 'UTC' as date))
+                    filter (event_class in ('open', 'click', 'purchase')) as days_active
+                from e group by all),
+            of_purchases as (select person_key,
+                count(*) filter (kind = 'purchase') as orders,
+                count(*) filter (kind = 'purchase' and is_near) as orders_30d,
+                coalesce(sum(revenue) filter (kind = 'purchase'), 0) as revenue,
+                median(revenue) filter (kind = 'purchase') as median_order_revenue,
+                count(*) filter (kind = 'refund') as refunds,
+                count(*) filter (kind = 'cart') as carts
+                from p group by all),
+            of_sessions as (select person_key, count(*) as sessions, count(*) filter (is_near) as sessions_30d
+                from s group by all)
+            select person_key, coalesce(sends, 0) as sends, coalesce(opens_30d, 0) as opens_30d,
+                coalesce(clicks, 0) as clicks, coalesce(bounces, 0) as bounces,
+                coalesce(days_active, 0) as days_active, coalesce(orders, 0) as orders,
+                coalesce(orders_30d, 0) as orders_30d, coalesce(revenue, 0) as revenue,
+                cast(median_order_revenue as double) as median_order_revenue, coalesce(refunds, 0) as refunds,
+                coalesce(carts, 0) as carts, coalesce(sessions, 0) as sessions,
+                coalesce(sessions_30d, 0) as sessions_30d
+            from of_events full join of_purchases using (person_key) full join of_sessions using (person_key)
+        """
+        expected = db.sql(asked)
+        names = ", ".join(expected.columns)
+        people = f"from recipient_features_wide where person_key in (select person_key from ({asked}))"
+        same_bag(db.sql(f"select {names} {people}").fetchall(), expected.fetchall())
+        (long,) = db.sql("select sum(value_number) from recipient_features where feature = 'opens'").fetchall()
+        assert long == db.sql("select cast(sum(opens + opens_30d) as double) from recipient_features_wide").fetchone()
+        assert db.sql("select count(*) from recipient_features_wide where orders > 0").fetchone() != (0,)
