@@ -79,7 +79,8 @@ each person at an instant, `as_of`. The column of all time is named as the featu
 
 Nothing after `as_of` is used. A window of n days is what lies after `as_of` less n times 24 hours, and not after
 `as_of`. Purchases that state no time, or no person that is known, are left out: they cannot be placed. Events that
-arrive late, but happened before `as_of`, change what a later run says of it. Profiles are used as they are given.
+arrive late, but happened before `as_of`, change what a later run says of it. Vars are those that `profiles_history`
+has for that day.
 
 A feature is an entry of `features` in `schemas/features.py`: its name, the rows it is computed over, an SQL aggregate
 over them, its windows. Columns, comments and this page follow from it."""

@@ -253,8 +253,9 @@ class Sources:
     def is_unchanged(self, since: Mapping[str, int], of: Collection[TableContract]) -> bool:
         """Whether each of the tables of which a summary was made is as it was."""
         loaded = all(self.is_as_it_was(t, since) for t in of if t in _LOADED)
-        made = [t for t in of if t in _MADE and _version(t) in since]
-        return loaded and all(since[_version(t)] == self.version_of(t) for t in made)
+        # Who is made of these always reads them: without their version they were computed, and may be others now.
+        made = [t for t in of if t in (PURCHASES, PERSON_EVENTS) or (t in _MADE and _version(t) in since)]
+        return loaded and all(since.get(_version(t)) == self.version_of(t) for t in made)
 
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         """Whether a table is of the version of which a summary was made."""

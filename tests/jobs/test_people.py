@@ -1,18 +1,22 @@
 """The tables about people are those of the truth, counted in plain Python."""
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from deltalake import DeltaTable
 
 from tests.jobs.conftest import Built
 from tests.summaries import Fact, facts
 from tests.tables import micros, same_bag
 
+PROJECT = Path(__file__).parents[2]
 GAP_MICROS = 15 * 60_000_000
 ENGAGEMENTS = ("open", "click")
 
@@ -182,6 +186,20 @@ def test_the_last_click_before_a_purchase_is_credited_with_all_of_it(built: Buil
     paid = sum(row["revenue"] or 0 for row in built.rows("purchases") if row["kind"] != "cart")
     assert len(ways) == 4 * 2 * 3
     assert set(ways.values()) == {paid}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/people.md"])
+def test_the_example_queries_of_a_page_run(built: Built, page: str) -> None:
+    blocks = re.findall(r"^```sql\n(.*?)^```", (PROJECT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    queries = [query for block in blocks for query in block.split(";") if query.strip()]
+    assert queries
+    with duckdb.connect() as db:
+        db.sql("set timezone = 'UTC'")
+        for path in built.warehouse.iterdir():
+            if (path / "_delta_log").exists():
+                db.register(path.name, DeltaTable(str(path)).to_pyarrow_table())
+        for query in queries:
+            db.sql(query).fetchall()
 
 
 def test_features_are_those_that_duckdb_counts_up_to_the_newest_event(built: Built) -> None:
