@@ -1,5 +1,6 @@
 """One Spark session for all tests, as the jobs build it."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from pyspark.sql import SparkSession
 
 from conf.settings import Settings, load_settings
 from jobs.session import POSTGRESQL, build_session
+
+SCALE = int(os.environ.get("PEOPLE_SCALE", "1"))
+"""How many times the usual random rows the tests of people's tables compare with plain Python: with 25 some 100,000."""
 
 
 def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> Settings:

@@ -20,6 +20,7 @@ from schemas.campaigns import CAMPAIGN_KEY, CAMPAIGNS
 from schemas.person_events import PERSON_EVENTS
 from schemas.purchases import PURCHASES
 from schemas.views import VIEWS
+from tests.conftest import SCALE
 from transforms.attribution import to_attribution
 
 NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)
@@ -243,7 +244,7 @@ def test_carts_are_not_there(spark: SparkSession) -> None:
 def made_up(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """2,000 purchases, refunds and carts, and what their people did; times are coarse, so that many are equal."""
     chance = random.Random(seed)
-    people = [f"person {n}" for n in range(400)]
+    people = [f"person {n}" for n in range(400 * SCALE)]
     purchases = [
         {
             "purchase_id": f"p{n}",
@@ -254,18 +255,18 @@ def made_up(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             "client_id": chance.choice("78"),
             "order_id": chance.choice((None, "1", "2")),
         }
-        for n in range(2000)
+        for n in range(2000 * SCALE)
     ]
     events = [
         touch(
-            f"m{chance.randrange(900)}",
+            f"m{chance.randrange(900 * SCALE)}",
             chance.randrange(80) * DAY / 4,
             chance.choice(("open", "click", "delivery")),
             person_key=chance.choice(people),
             account=chance.choice(("", "7")),
             event_id=f"e{n}",
         )
-        for n in range(6000)
+        for n in range(6000 * SCALE)
     ]
     return purchases, events
 

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.person_events import PERSON_EVENTS
 from schemas.requests import REQUESTS
+from tests.conftest import SCALE
 from transforms.daily_activity import to_daily_activity
 from transforms.people import AddressRules
 from transforms.sessions import engagement
@@ -128,14 +129,14 @@ def test_every_row_equals_one_counted_in_python(spark: SparkSession) -> None:
     kinds = ["open", "open", "click", "purchase", "send", "bounce"]
     events: list[Event] = [
         (
-            f"p{chance.randrange(25)}@example.com",
+            f"p{chance.randrange(60 * SCALE)}@example.com",
             _at(1) + timedelta(minutes=chance.randrange(90 * 24 * 6) * 10),
             chance.choice(kinds),
             chance.choice(["ses", "sailthru"]),
             f"m{chance.randrange(30)}",
             f"c{chance.randrange(4)}",
         )
-        for _ in range(1200)
+        for _ in range(4000 * SCALE)
     ]
     requests = [(message, "", region) for message, region in regions.items() if region != "unknown"]
     found = {

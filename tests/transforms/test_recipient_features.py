@@ -18,6 +18,7 @@ from schemas.features import VALUE_COLUMNS, Feature, Rows, features
 from schemas.person_events import ENGAGEMENTS, PERSON_EVENTS
 from schemas.purchases import PURCHASES
 from schemas.recipient_features import RECIPIENT_FEATURES, recipient_features_wide
+from tests.conftest import SCALE
 from transforms.recipient_features import to_long, to_recipient_features
 
 AS_OF = datetime(2024, 3, 10, 12, tzinfo=UTC)  # clocks in New York went forward that day, at 07:00 UTC
@@ -401,13 +402,13 @@ def test_what_a_user_agent_is_the_device_of(spark: SparkSession) -> None:
 def made_up(seed: int) -> Input:
     """Events and purchases of 40 people in the 60 days before AS_OF and the 10 after it, with their sessions."""
     chance = random.Random(seed)
-    people = [f"p{number}@example.com" for number in range(40)]
+    people = [f"p{number}@example.com" for number in range(40 * SCALE)]
 
     def at() -> datetime:
         second = timedelta(seconds=chance.randrange(-10 * 86_400, 60 * 86_400))
         return AS_OF - (second // timedelta(hours=6) * timedelta(hours=6) if chance.random() < 0.2 else second)
 
-    starts = [(chance.choice(people), at()) for _ in range(1000)]
+    starts = [(chance.choice(people), at()) for _ in range(1000 * SCALE)]
     starts += [(person, AS_OF - timedelta(minutes=10)) for person in people[:9]]  # sessions that go on after it
     classes = ["send", "delivery", "open", "open", "click", "bounce", "purchase"]
     events = [
@@ -425,7 +426,7 @@ def made_up(seed: int) -> Input:
             "person_key": chance.choice(people),
             "quantity": chance.choice([None, 1, 2, 7]),
         }
-        for number in range(600)
+        for number in range(600 * SCALE)
     ]
     return Input(events=events, purchases=purchases, sessions=sessions_of(events))
 

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from docs.examples.app_sessions import RIDES, read_app_events
 from schemas.sessions import SESSIONS
+from tests.conftest import SCALE
 from transforms.sessions import Key, SessionRules, engagement, to_sessions
 
 GAP = timedelta(minutes=15)
@@ -120,8 +121,8 @@ def test_two_keys_together_are_a_person_and_one_of_them_is_enough(spark: SparkSe
 def test_sessions_equal_those_of_a_loop_over_each_persons_events(spark: SparkSession) -> None:
     chance = random.Random(8)
     rows = [
-        (f"p{chance.randrange(40)}", NOON + timedelta(minutes=chance.randrange(3000) / 2), chance.choice(KINDS))
-        for _ in range(4000)
+        (f"p{chance.randrange(40 * SCALE)}", NOON + timedelta(minutes=chance.randrange(3000) / 2), chance.choice(KINDS))
+        for _ in range(4000 * SCALE)
     ]
     names = [n for n in SESSIONS.columns if n != "session_id"]
     found = _found(to_sessions(_events(spark, *rows), EMAIL), *names)
