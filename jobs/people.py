@@ -84,15 +84,10 @@ def _sessions(sources: Sources) -> DataFrame:
 def _sessions_part(sources: Sources, since: Since) -> Part | None:
     """All sessions of those people of whom an event is new, changed or gone: it may join or begin any of theirs."""
     events = engagements(sources.of(PERSON_EVENTS))
-    changed = sources.difference(PERSON_EVENTS, since)
-    if changed is None or f"{PERSON_EVENTS.name}_version" not in since:
+    changed = sources.changed_rows(PERSON_EVENTS, since, "event_class")
+    if changed is None:
         return None
-    was, now = (
-        rows.where(is_of(PERSON_EVENTS, changed.days)).select(*_ROW)
-        for rows in (engagements(sources.before(PERSON_EVENTS, since)), events)
-    )
-    other = without_rows(was, now, _ROW).unionByName(without_rows(now, was, _ROW))
-    people = kept(other.select("person_key").distinct())
+    people = kept(engagements(changed).select("person_key").distinct())
     rows = to_sessions(with_rows(events, people, ["person_key"]), _rules(sources))
     stored = sources.stored(SESSIONS)
     return Part(without_rows(stored, people, ["person_key"]).unionByName(rows.select(*stored.columns)))

@@ -73,6 +73,7 @@ class Sources:
         self._computed: dict[str, DataFrame] = {}
         self._touched: dict[tuple[int, ...], Touched | None] = {}
         self._were: dict[tuple[int, ...], DataFrame] = {}
+        self._changed_rows: dict[tuple[object, ...], DataFrame] = {}
 
     # --- The tables as they are
 
@@ -326,6 +327,25 @@ class Sources:
         journeys = tables.shaped_as(to_journeys(lifecycle, own), JOURNEYS).localCheckpoint()
         messages = tables.shaped_as(to_messages(lifecycle, journeys), MESSAGES).localCheckpoint()
         return Touched(keys, journeys, messages)
+
+    def changed_rows(self, contract: TableContract, since: Mapping[str, int], name: str) -> DataFrame | None:
+        """The rows of a table with hashes that are new, changed or gone since a summary was made; None if all may be.
+
+        The table's key, `row_hash`, and the column `name`; of a row that changed both what it was and what it is.
+        """
+        changed = self.difference(contract, since)
+        if changed is None or _version(contract) not in since:
+            return None
+        key = (contract.name, *_key(since, contract))
+        if key not in self._changed_rows:
+            row = [*contract.key, "row_hash"]
+            was, now = (
+                rows.where(is_of(contract, changed.days)).select(*row, name)
+                for rows in (self.before(contract, since), self.stored(contract))
+            )
+            other = without_rows(was, now, row).unionByName(without_rows(now, was, row))
+            self._changed_rows[key] = tables.kept(other)
+        return self._changed_rows[key]
 
     def new_events(self, since: Mapping[str, int]) -> DataFrame | None:
         """The rows of `events` that are new since a summary was made, or in another file; None if nothing says which.

@@ -89,22 +89,9 @@ def _regions(sources: Sources) -> DataFrame:
     return to_region_summary(sources.requests, sources.of(MESSAGES), sources.settings.metrics.chosen)
 
 
-def _changed_requests(sources: Sources, since: Since) -> DataFrame | None:
-    """The requests that were added, corrected or removed since: REQUESTS.key, and `request_date` then or now."""
-    changed = sources.difference(REQUESTS, since)
-    if changed is None:
-        return None
-    row = [*REQUESTS.key, "row_hash"]
-    was, now = (
-        rows.where(is_of(REQUESTS, changed.days)).select(*row, "request_date")
-        for rows in (sources.before(REQUESTS, since), sources.requests)
-    )
-    return kept(without_rows(was, now, row).unionByName(without_rows(now, was, row)))
-
-
 def _regions_part(sources: Sources, since: Since) -> Part | None:
     requests, messages = sources.requests, sources.of(MESSAGES)
-    touched, changed = sources.touched(since, MESSAGES), _changed_requests(sources, since)
+    touched, changed = sources.touched(since, MESSAGES), sources.changed_rows(REQUESTS, since, "request_date")
     if touched is None or changed is None:
         return None
     ids = kept(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
@@ -188,7 +175,7 @@ def _campaign_regions(sources: Sources) -> DataFrame:
 
 def _campaign_regions_part(sources: Sources, since: Since) -> Part | None:
     """What is counted, less what the touched messages and their recipients were counted as, and with what they are."""
-    touched, changed = sources.touched(since, MESSAGES, JOURNEYS), _changed_requests(sources, since)
+    touched, changed = sources.touched(since, MESSAGES, JOURNEYS), sources.changed_rows(REQUESTS, since, "request_date")
     if touched is None or changed is None:
         return None
     ids = kept(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
