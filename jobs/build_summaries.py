@@ -96,6 +96,7 @@ def _make(spark: SparkSession, warehouse: Path, summary: Summary, contract: Tabl
     """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is. Which it was."""
     since = sources.since(contract)
     if since is not None and summary.part is not None and summary.of and sources.is_unchanged(since, summary.of):
+        sources.use_written(contract)
         return "nothing new"
     part = summary.part(sources, since) if since is not None and summary.part is not None else None
     if part is None:

@@ -83,6 +83,8 @@ def _sessions(sources: Sources) -> DataFrame:
 
 def _sessions_part(sources: Sources, since: Since) -> Part | None:
     """All sessions of those people of whom an event is new, changed or gone: it may join or begin any of theirs."""
+    if not sources.is_fresh(PERSON_EVENTS):
+        return None
     events = engagements(sources.of(PERSON_EVENTS))
     changed = sources.changed_rows(PERSON_EVENTS, since, "event_class")
     if changed is None:
@@ -146,14 +148,14 @@ def _features_wide(sources: Sources) -> DataFrame:
     day = F.to_date(F.lit(as_of))
     has_begun, has_ended = F.col("valid_from") <= day, F.col("valid_to") <= day
     was_so = F.coalesce(has_begun, F.lit(True)) & ~F.coalesce(has_ended, F.lit(False))
-    of_then = _profiles_history(sources).where(was_so)
-    people = people_of_profiles(of_then, sources.address_rules, "vars")
-    sessions = sources.stored(SESSIONS) if sources.was_written(SESSIONS) else _sessions(sources)
+    of_then = _profiles_history(sources).where(was_so).select("client_id", F.col("id").alias("profile_id"), "vars")
+    people = people_of_profiles(sources.state(PROFILES), sources.address_rules)
+    sessions = sources.stored(SESSIONS) if sources.is_fresh(SESSIONS) else _sessions(sources)
     return to_recipient_features(
         sources.of(PERSON_EVENTS),
         sessions,
         sources.of(PURCHASES),
-        people,
+        people.join(of_then, on=["client_id", "profile_id"], how="inner"),
         as_of,
         of.wanted,
         time_zone=of.time_zone,
@@ -162,8 +164,8 @@ def _features_wide(sources: Sources) -> DataFrame:
 
 
 def _features(sources: Sources) -> DataFrame:
-    was_written = sources.was_written(RECIPIENT_FEATURES_WIDE)
-    wide = sources.stored(RECIPIENT_FEATURES_WIDE) if was_written else _features_wide(sources)
+    is_fresh = sources.is_fresh(RECIPIENT_FEATURES_WIDE)
+    wide = sources.stored(RECIPIENT_FEATURES_WIDE) if is_fresh else _features_wide(sources)
     return to_long(wide, sources.settings.features.wanted)
 
 

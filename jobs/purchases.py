@@ -19,19 +19,19 @@ from transforms.texts import as_texts
 def read_purchases(spark: SparkSession, settings: Settings, profiles: DataFrame, known: DataFrame) -> DataFrame:
     """The rows of PURCHASES that all sources tell.
 
-    `profiles` are rows of `profiles`, or versions of them with the columns `client_id`, `id`, `version`, `email`,
-    `purchases` and `purchase_incomplete`; `known` is what `known_hashes` gives. Standard error says how many rows of
-    files or table are left out, because they state no date, no price and no items.
+    `profiles` are rows of `profiles`, or versions of them with the columns `client_id`, `id`, `version`, `record`,
+    `email`, `purchases` and `purchase_incomplete`; `known` is what `known_hashes` gives. Standard error says how many
+    rows of files or table are left out, because they state no date, no price and no items.
     """
     told = reduce(DataFrame.unionByName, _told(spark, settings, profiles))
     latest = datetime.now(UTC) + timedelta(days=settings.latest_event_time_days_after_load)
-    return to_purchases(told, known, settings.earliest_event_time, latest)
+    return to_purchases(told, known, _zone(settings), settings.earliest_event_time, latest)
 
 
 def _told(spark: SparkSession, settings: Settings, profiles: DataFrame) -> Iterator[DataFrame]:
     """What each source that is there tells."""
     wanted = settings.purchases
-    zone = wanted.time_zone or settings.sailthru.time_zone
+    zone = _zone(settings)
     rules = AddressRules(folds_case=settings.people.fold_case, drops_plus_tags=settings.people.drop_plus_tags)
     yield of_profiles(profiles, wanted.profile_unit, zone, rules)
     if (log := _log(spark, settings)) is not None:
@@ -41,6 +41,11 @@ def _told(spark: SparkSession, settings: Settings, profiles: DataFrame) -> Itera
         table = _table(spark, wanted, wanted.table)
         _tell(table, wanted.table)
         yield of_table(table, wanted.table_unit, rules)
+
+
+def _zone(settings: Settings) -> str:
+    """Of times that state none."""
+    return settings.purchases.time_zone or settings.sailthru.time_zone
 
 
 def _log(spark: SparkSession, settings: Settings) -> DataFrame | None:

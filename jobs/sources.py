@@ -40,6 +40,7 @@ from transforms.purchases import known_hashes
 
 _LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES, PROFILE_VERSIONS)
 _MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
+_OF_PEOPLE = (PURCHASES, PERSON_EVENTS)
 _READ_AGAIN = (BLASTS, PROFILES, REQUESTS, JOURNEYS, MESSAGES, PERSON_EVENTS)
 """Those of which the version before is looked at beside the one of now."""
 MOST_TOUCHED = 0.2
@@ -128,7 +129,7 @@ class Sources:
 
         Those are `journeys`, `messages`, `purchases` and `person_events`.
         """
-        if contract.name in self._written or self.is_current(contract):
+        if self.is_fresh(contract):
             return self.stored(contract)
         if contract.name not in self._computed:
             self._computed[contract.name] = tables.shaped_as(self._computing[contract.name](), contract)
@@ -153,11 +154,11 @@ class Sources:
 
     def _purchases(self) -> DataFrame:
         """Of all versions of profiles, for one that comes later may not have a purchase any more."""
-        profiles, versions = self.state(PROFILES), self.state(PROFILE_VERSIONS)
+        versions = self.state(PROFILE_VERSIONS).unionByName(self.state(PROFILES))
         of_addresses = self.of(JOURNEYS).where(F.col("provider") == "ses")
         sent_to = of_addresses.select(F.col("recipient").alias("address")).distinct()
-        known = known_hashes(profiles, sent_to, self.address_rules)
-        return read_purchases(self.spark, self.settings, versions.unionByName(profiles), known)
+        known = known_hashes(versions, sent_to, self.address_rules)
+        return read_purchases(self.spark, self.settings, versions, known)
 
     def person_events(self, events: DataFrame) -> DataFrame:
         """The rows of `person_events` out of those rows of `events`."""
@@ -195,7 +196,8 @@ class Sources:
                 of.email_kind_tag,
                 of.metrics.model_dump(mode="json"),
                 of.campaigns.model_dump(mode="json"),
-                of.sailthru.client_id,
+                of.sailthru.model_dump(mode="json"),
+                [of.earliest_event_time, of.latest_event_time_days_after_load],
                 of.people.model_dump(mode="json"),
                 of.sessions.model_dump(mode="json"),
                 of.activity.model_dump(mode="json"),
@@ -228,19 +230,21 @@ class Sources:
         return self._between(contract, before, now) is not None
 
     def is_current(self, contract: TableContract) -> bool:
-        """Whether a stored table that others are made of is of the versions that this run reads."""
-        since = self.since(contract) if contract is not PURCHASES else None  # their source has no version
+        """Whether stored `journeys` or `messages` are of the versions that this run reads."""
+        since = self.since(contract)
         if since is None:
             return False
-        of = (EVENTS, PROFILES) if contract is PERSON_EVENTS else (EVENTS, SAILTHRU_MESSAGES)
-        return all(self.is_as_it_was(t, since) for t in of)
+        return all(self.is_as_it_was(t, since) for t in (EVENTS, SAILTHRU_MESSAGES))
 
-    def was_written(self, contract: TableContract) -> bool:
-        """Whether this run wrote the summary, or found it to be as it should."""
-        return contract.name in self._written
+    def is_fresh(self, contract: TableContract) -> bool:
+        """Whether a summary as it is stored is what this run would make of it.
+
+        Without looking that can be told of `journeys` and `messages` alone: where purchases are has no version.
+        """
+        return contract.name in self._written or (contract in (JOURNEYS, MESSAGES) and self.is_current(contract))
 
     def use_written(self, contract: TableContract) -> None:
-        """From now on read the summary as it is now."""
+        """From now on read the summary as it is stored: this run wrote it, or found that nothing of it is new."""
         self._versions.pop(contract.name, None)
         self.version_of(contract)
         self._written.add(contract.name)
@@ -254,9 +258,10 @@ class Sources:
     def is_unchanged(self, since: Mapping[str, int], of: Collection[TableContract]) -> bool:
         """Whether each of the tables of which a summary was made is as it was."""
         loaded = all(self.is_as_it_was(t, since) for t in of if t in _LOADED)
-        # Who is made of these always reads them: without their version they were computed, and may be others now.
-        made = [t for t in of if t in (PURCHASES, PERSON_EVENTS) or (t in _MADE and _version(t) in since)]
-        return loaded and all(since.get(_version(t)) == self.version_of(t) for t in made)
+        made = [t for t in of if t in _MADE and (t in _OF_PEOPLE or _version(t) in since)]
+        # Stored ones of people may be older than what they are made of: a run may make some tables only.
+        are_fresh = all(self.is_fresh(t) for t in made if t in _OF_PEOPLE)
+        return loaded and are_fresh and all(since.get(_version(t)) == self.version_of(t) for t in made)
 
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         """Whether a table is of the version of which a summary was made."""

@@ -45,7 +45,8 @@ class Rows(StrEnum):
     """Of `person_events`: its columns; `at`, their time; `day`, `hour` and `weekday` (Monday 1) of it on the clocks of
     `features.time_zone`; `device`, a key of DEVICES, `other`, or NULL if no user agent is stated."""
     SESSIONS = "sessions"
-    """Of `sessions`: its columns; `at`, `day`, `hour` and `weekday` of its start; `seconds`, its length up to as_of."""
+    """Of `sessions`: its columns; `at`, `day`, `hour` and `weekday` of its start; `micros`, its length up to as_of, in
+    microseconds."""
     PURCHASES = "purchases"
     """Of `purchases`: its columns; `at`; `is_left`, no purchase of the person at that time or later;
     `precedes_click`, `precedes_purchase`: the person's first one is later, or there is none."""
@@ -223,7 +224,7 @@ def features(
         Feature(
             name="average_session_seconds",
             of=Rows.SESSIONS,
-            expression="avg(seconds)",
+            expression="sum(micros) / count(*) / 1000000",
             type=DoubleType(),
             windows=windows,
             comment="Average length of a session in seconds, one of a single event is 0; NULL if there are none.",
@@ -397,7 +398,7 @@ def features(
             Feature(
                 name=f"top_category_by_{name}",
                 of=Rows.CATEGORIES,
-                expression=f"min_by(category, struct(-{measure}, category)) "
+                expression=f"min_by(category, struct(-cast({measure} as decimal(38, 4)), category)) "
                 f"filter (where {bought} and {measure} is not null)",
                 type=StringType(),
                 comment=f"The category bought with the most {words}, of equal ones the first by name; NULL if there is "

@@ -34,7 +34,8 @@ _AS_OF = [
         TimestampType(),
         nullable=False,
         role=Role.SETTLED,
-        comment="UTC. Nothing after this instant is used; a window of n days is all after as_of less n times 24 hours.",
+        comment="UTC. Nothing that happened after this instant is used, and of profiles no file of a later date than "
+        "as_of_date; who is who is as known now. A window of n days is all after as_of less n times 24 hours.",
     ),
 ]
 

@@ -15,8 +15,8 @@ _DAY_MICROS = 86_400_000_000
 _CENT = Decimal("0.01")
 _CENTS = DecimalType(18, 0)
 """What MONEY can hold, in cents."""
+_ORDER = ("person_key", "order_id")
 _CASE = ("purchase_id", "touch_kind", "window_days")
-_ORDER = ("person_key", "client_id", "order_id")
 
 
 def to_attribution(purchases: DataFrame, person_events: DataFrame, windows: Sequence[int]) -> DataFrame:
@@ -43,7 +43,13 @@ def _paid(purchases: DataFrame) -> DataFrame:
     """Purchases and refunds with `window_ends_at`, and with `reason` if no touch need be looked for."""
     kind, at = F.col("kind"), F.col("window_ends_at")
     is_purchase, is_refund = kind == PurchaseKind.PURCHASE.value, kind == PurchaseKind.REFUND.value
-    orders = purchases.where(is_purchase).groupBy(*_ORDER).agg(F.min("purchased_at").alias("ordered_at"))
+    bought, first = purchases.where(is_purchase), F.min("purchased_at")
+    has_no_client = F.col("client_id") == ""  # which is not known, and may be any
+    of_client = bought.groupBy(*_ORDER, "client_id").agg(first.alias("of_client"))
+    of_any = bought.groupBy(*_ORDER).agg(
+        first.alias("of_any"), F.min(F.when(has_no_client, F.col("purchased_at"))).alias("of_none")
+    )
+    ordered_at = F.when(has_no_client, F.col("of_any")).otherwise(F.least("of_client", "of_none"))
     reason = (
         F.when(F.col("person_key").isNull(), NotCredited.NO_PERSON.value)
         .when(is_purchase & at.isNull(), NotCredited.NO_TIME.value)
@@ -52,8 +58,9 @@ def _paid(purchases: DataFrame) -> DataFrame:
     )
     return (
         purchases.where(is_purchase | is_refund)
-        .join(orders, on=list(_ORDER), how="left")
-        .withColumn("window_ends_at", F.when(is_refund, F.col("ordered_at")).otherwise(F.col("purchased_at")))
+        .join(of_client, on=[*_ORDER, "client_id"], how="left")
+        .join(of_any, on=list(_ORDER), how="left")
+        .withColumn("window_ends_at", F.when(is_refund, ordered_at).otherwise(F.col("purchased_at")))
         .select(
             *("purchase_id", "kind", "person_key", "purchased_at", "window_ends_at", "revenue"),
             F.col("message_id").alias("stated_message_id"),
@@ -67,12 +74,19 @@ def _touches(paid: DataFrame, person_events: DataFrame, longest: int) -> DataFra
     age = F.unix_micros("window_ends_at") - F.unix_micros("event_time")
     is_click, is_open = F.col("event_class") == "click", F.col("event_class") == "open"
     touch = F.struct("event_time", "event_id", "event_class", "age_micros")
-    buyers = paid.where(F.col("reason").isNull()).select("purchase_id", "person_key", "window_ends_at")
+    # Equal numbers to join by, for of one person with many of both each would meet each.
+    stretch = F.call_function("div", F.unix_micros(F.col("window_ends_at")), F.lit(longest * _DAY_MICROS))
+    buyers = (
+        paid.where(F.col("reason").isNull())
+        .select("purchase_id", "person_key", "window_ends_at")
+        .withColumn("stretch", F.explode(F.array(stretch, stretch - 1)))
+    )
     message = ("purchase_id", *MESSAGE_KEY, "campaign")
     return (
         person_events.where(is_click | is_open)
         .select("person_key", "event_time", "event_class", "event_id", *MESSAGE_KEY, "campaign")
-        .join(buyers, on="person_key", how="inner")
+        .withColumn("stretch", F.call_function("div", F.unix_micros("event_time"), F.lit(longest * _DAY_MICROS)))
+        .join(buyers, on=["person_key", "stretch"], how="inner")
         .withColumn("age_micros", age)
         .where(F.col("age_micros").between(0, longest * _DAY_MICROS))
         .groupBy("purchase_id", *MESSAGE_KEY)

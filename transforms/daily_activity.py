@@ -61,7 +61,7 @@ def _in_groups(person_events: DataFrame, requests: DataFrame, rules: AddressRule
         person_events.join(own.agg(F.collect_set("region").alias("own")), on=["message_id", "person_key"], how="left")
         .join(of_message.agg(F.collect_set("region").alias("of_message")), on="message_id", how="left")
         .withColumn("campaign_key", F.struct("provider", "account", "campaign"))
-        .withColumn("region", F.explode(F.concat(regions, F.array(F.lit(ALL)))))
+        .withColumn("region", F.explode(F.array_union(regions, F.array(F.lit(ALL)))))
         .withColumn("provider", F.explode(providers))
     )
 

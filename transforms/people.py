@@ -24,14 +24,14 @@ def person_address(address: Column, rules: AddressRules) -> Column:
     Only the address itself, as `events` and `profiles` have it (RFC 5321, section 4.1.2); names beside it are none.
     """
     bare = F.btrim(address, F.lit(" \t\r\n"))
-    domain = F.lower(F.substring_index(bare, "@", -1))
-    local = F.left(bare, F.length(bare) - F.length(domain) - 1)
+    domain = F.substring_index(bare, "@", -1)
+    local = F.left(bare, F.length(bare) - F.length(domain) - 1)  # before it is folded, which may make it longer
     if rules.folds_case:
         local = F.lower(local)
     if rules.drops_plus_tags:
         # A tag in front would leave nobody: `+ada@example.com` stays as it is.
         local = F.regexp_replace(local, r"(?<=.)\+.*$", "")
-    return F.when((local != "") & (domain != ""), F.concat(local, F.lit("@"), domain))
+    return F.when((local != "") & (domain != ""), F.concat(local, F.lit("@"), F.lower(domain)))
 
 
 def person_key(

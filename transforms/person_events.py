@@ -17,10 +17,10 @@ _CLASS_OF_KIND = {
 """A refund is nothing that a person does at an email: it has no row."""
 
 
-def people_of_profiles(profiles: DataFrame, rules: AddressRules, *more: str) -> DataFrame:
-    """Who is behind each row of `profiles`: client_id, profile_id, person_key, and the columns `more` of it."""
+def people_of_profiles(profiles: DataFrame, rules: AddressRules) -> DataFrame:
+    """Who is behind each row of `profiles`: client_id, profile_id, person_key."""
     key = person_key(F.col("email"), rules, F.col("client_id"), F.col("id"))
-    return profiles.select("client_id", F.col("id").alias("profile_id"), key.alias("person_key"), *more)
+    return profiles.select("client_id", F.col("id").alias("profile_id"), key.alias("person_key"))
 
 
 def to_person_events(events: DataFrame, people: DataFrame, rules: AddressRules) -> DataFrame:

@@ -50,11 +50,10 @@ def of_table(rows: DataFrame, unit: MoneyUnit, rules: AddressRules) -> DataFrame
 def of_profiles(versions: DataFrame, unit: MoneyUnit, zone: str, rules: AddressRules) -> DataFrame:
     """What versions of profiles tell, all of them or only the newest, in the columns of `profiles`.
 
-    The buyer is who the newest of the versions says. A time without a zone is in `zone`. Left out is what states no
-    time, no price and no items.
+    The buyer is who the newest of the versions says. What versions tell under one id of its own and one time is told by
+    the newest of them. A time without a zone is in `zone`. Left out is what states no time, no price and no items.
     """
     client, profile, told, item_list = F.col("client_id"), F.col("id"), F.col("told"), F.col("told.items")
-    newest = F.max(F.struct("version", "email")).over(Window.partitionBy("client_id", "id"))
     time = stripped(F.coalesce(told["time"], told["purchase_time"], told["date"]))
 
     def listed(name: str, *, is_cart: bool) -> Column:
@@ -74,9 +73,16 @@ def of_profiles(versions: DataFrame, unit: MoneyUnit, zone: str, rules: AddressR
 
     items = F.transform(item_list, item).cast(_ITEMS)
     both = F.concat(listed("purchases", is_cart=False), listed("purchase_incomplete", is_cart=True))
+    own_id = stripped(F.coalesce(told["id"], told["extid"]))
+    same = Window.partitionBy("client_id", "id", "is_cart", own_id, time)
     rows = (
-        versions.select("client_id", "id", newest["email"].alias("email"), both.alias("both"))
-        .select("client_id", "id", "email", F.inline("both"))
+        # Most versions tell what the one before told: each text is parsed once.
+        versions.withColumn("email", _newest_email())
+        .groupBy("client_id", "id", "email", "purchases", "purchase_incomplete")
+        .agg(F.max(F.struct("version", "record")).alias("rank"))
+        .select("client_id", "id", "email", "rank", F.inline(both))
+        .withColumn("newest", F.max("rank").over(same))
+        .where(own_id.isNull() | (F.col("rank") == F.col("newest")))
         .where(F.coalesce(time, stripped(told["price"])).isNotNull() | (F.size(item_list) > 0))
         .select(
             person_key(F.col("email"), rules, client, profile).alias("person_key"),
@@ -89,7 +95,7 @@ def of_profiles(versions: DataFrame, unit: MoneyUnit, zone: str, rules: AddressR
             "client_id",
             stripped(told["channel"]).alias("channel"),
             stripped(told["extid"]).alias("order_id"),
-            stripped(F.coalesce(told["id"], told["extid"])).alias("own_id"),
+            own_id.alias("own_id"),
             (F.col("is_cart") | F.coalesce(told["incomplete"].isin("1", "true"), F.lit(False))).alias("is_cart"),
             F.to_json("told").alias("stated"),
         )
@@ -97,17 +103,19 @@ def of_profiles(versions: DataFrame, unit: MoneyUnit, zone: str, rules: AddressR
     return _with_sums(rows, PurchaseSource.PROFILE, unit)
 
 
-def known_hashes(profiles: DataFrame, addresses: DataFrame, rules: AddressRules) -> DataFrame:
+def known_hashes(versions: DataFrame, addresses: DataFrame, rules: AddressRules) -> DataFrame:
     """Whose address has an MD5: `person_key` and `email_hash`, one row per hash, of the address as stated and in lower
     case.
 
-    `profiles` gives `client_id`, `id` and `email`, `addresses` the column `address`. If spelling tells people apart, a
-    hash is the person's who is spelt so.
+    `versions`, of profiles, give `client_id`, `id`, `version`, `record` and `email`: every address that a profile ever
+    had is that of the person whom its newest version says. `addresses` gives `address`; what profiles say goes first.
+    If spelling tells people apart, a hash is the person's who is spelt so.
     """
-    of_profiles = person_key(F.col("email"), rules, F.col("client_id"), F.col("id"))
-    stated = profiles.select(F.col("email").alias("address"), of_profiles.alias("person_key")).unionByName(
-        addresses.select("address", person_key(F.col("address"), rules).alias("person_key"))
-    )
+    of_profiles = person_key(F.col("newest"), rules, F.col("client_id"), F.col("id")).alias("person_key")
+    of_address = person_key(F.col("address"), rules).alias("person_key")
+    ever = versions.withColumn("newest", _newest_email()).select(F.col("email").alias("address"), of_profiles)
+    told = ever.withColumn("is_of_profile", F.lit(True))
+    stated = told.unionByName(addresses.select("address", of_address, F.lit(False).alias("is_of_profile"))).distinct()
     address = stripped(F.col("address"))
     hashes = F.array(
         F.struct(F.md5(address).alias("email_hash"), F.lit(False).alias("is_folded")),
@@ -115,20 +123,21 @@ def known_hashes(profiles: DataFrame, addresses: DataFrame, rules: AddressRules)
     )
     return (
         stated.where(address.isNotNull() & F.col("person_key").isNotNull())
-        .select("person_key", F.inline(hashes))
+        .select("person_key", (~F.col("is_of_profile")).alias("is_of_mail"), F.inline(hashes))
         .groupBy("email_hash")
-        .agg(F.min(F.struct("is_folded", "person_key"))["person_key"].alias("person_key"))
+        .agg(F.min(F.struct("is_folded", "is_of_mail", "person_key"))["person_key"].alias("person_key"))
         .select("person_key", "email_hash")
     )
 
 
-def to_purchases(told: DataFrame, known: DataFrame, earliest: datetime, latest: datetime) -> DataFrame:
+def to_purchases(told: DataFrame, known: DataFrame, zone: str, earliest: datetime, latest: datetime) -> DataFrame:
     """The rows of `purchases` out of what all sources told; `known` is what `known_hashes` gives.
 
     The same person (or hash), second, amount, and cart or not, is the same purchase. Of several such that one source
     tells under different ids of its own, each is one, and the n-th of one source is the n-th of another. Where person,
     time or amount is not known, only what is told in equal words is the same. Times outside of `earliest` to `latest`
-    are none.
+    are none. In the hour that comes twice on the clocks of `zone`, a second of the first coming is that of the second:
+    one source may tell it by those clocks, another by the epoch.
     """
     at = F.col("purchased_at")
     of_hash = known.select("email_hash", F.col("person_key").alias("known_person"))
@@ -138,7 +147,8 @@ def to_purchases(told: DataFrame, known: DataFrame, earliest: datetime, latest: 
             "purchased_at": F.when(at.between(F.lit(earliest), F.lit(latest)), at),
         }
     )
-    who, second, amount = F.coalesce("person_key", "email_hash"), F.unix_seconds("purchased_at"), F.col("revenue")
+    by_clocks = F.to_utc_timestamp(F.from_utc_timestamp("purchased_at", zone), zone)
+    who, second, amount = F.coalesce("person_key", "email_hash"), F.unix_seconds(by_clocks), F.col("revenue")
     is_vague = who.isNull() | second.isNull() | amount.isNull()
     same = (
         F.col("is_cart").cast("string"),
@@ -264,6 +274,12 @@ def _money(text: Column, unit: MoneyUnit) -> Column:
 def _whole_number(text: Column) -> Column:
     """The number, also if it is written like 2.0; NULL if it is none."""
     return F.regexp_replace(text, r"[.]0+\s*$", "").try_cast("long")
+
+
+def _newest_email() -> Column:
+    """Of a profile's version the address that its newest version states, by the rank of `profiles`."""
+    of_profile = Window.partitionBy("client_id", "id")
+    return F.max(F.struct("version", "record", "email")).over(of_profile)["email"]
 
 
 def _stated_items() -> Column:

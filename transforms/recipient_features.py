@@ -168,8 +168,9 @@ def _device(user_agent: Column) -> Column:
 def _session_rows(sessions: DataFrame, milestones: DataFrame) -> DataFrame:
     # Of a session that goes on after as_of, the person's last engagement by then is where it had got to.
     ended_at = F.least("ended_at", "last_engagement_at")
-    seconds = (F.unix_micros(ended_at) - F.unix_micros("at")) / 1_000_000
-    return sessions.join(milestones, on="person_key", how="left").withColumn("seconds", seconds)
+    # Whole numbers, for a sum of doubles depends on their order.
+    micros = F.unix_micros(ended_at) - F.unix_micros("at")
+    return sessions.join(milestones, on="person_key", how="left").withColumn("micros", micros)
 
 
 def _purchase_rows(purchases: DataFrame, milestones: DataFrame) -> DataFrame:

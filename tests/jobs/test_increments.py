@@ -28,6 +28,7 @@ from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
 from schemas.messages import MESSAGES
 from schemas.restatement import RESTATEMENT
+from schemas.sessions import SESSIONS
 from tests.conftest import settings_for
 from tests.tables import everything, rows_of
 
@@ -150,3 +151,28 @@ def test_without_an_old_version_or_with_other_settings_all_is_made_anew(
     build(settings_for(tmp_path, "email_kind_tag=ses:from-domain"), only=only[2:], spark=spark)
     days = Counter(row["send_date"] for row in rows_of(warehouse, MESSAGES))
     assert {row["send_date"]: row["messages"] for row in rows_of(warehouse, RESTATEMENT)} == days
+
+
+def test_a_summary_made_alone_is_of_what_is_there_now(spark: SparkSession, tmp_path: Path) -> None:
+    """Not of the stored table that it is usually made of, which may be older, or not there at all."""
+    settings, alone = settings_for(tmp_path), ["sessions"]
+
+    def opened() -> int:
+        return sum(row["events"] for row in rows_of(Path(settings.warehouse), SESSIONS))
+
+    def bring_more(seed: int) -> None:
+        generate_ses(Path(settings.input) / f"ses/{seed}", events=60, seed=seed, forms=Forms.plain())
+        load(settings, spark=spark)
+
+    bring_more(1)
+    for _ in range(2):
+        build(settings, only=alone, spark=spark)
+    before = opened()
+    build(settings, only=["person_events", *alone], spark=spark)
+    assert opened() == before > 0
+    bring_more(2)
+    build(settings, only=alone, spark=spark)
+    found = opened()
+    assert found > before
+    build(settings, only=["person_events", *alone], spark=spark)
+    assert opened() == found

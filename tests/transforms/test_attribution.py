@@ -233,6 +233,14 @@ def test_a_refund_is_taken_back_from_the_emails_of_its_order(spark: SparkSession
     }
 
 
+@pytest.mark.parametrize("clients", [("7", ""), ("", "7")])
+def test_a_refund_of_a_client_that_is_not_known_may_be_of_any(spark: SparkSession, clients: tuple[str, str]) -> None:
+    given: dict[str, Any] = {"order_id": "1", "kind": "refund", "purchase_id": "back", "client_id": clients[1]}
+    purchases = [purchase("10.00", order_id="1", client_id=clients[0]), purchase("-10.00", **given)]
+    back = [row for row in attribution(spark, purchases, [touch("m", DAY)]) if row.purchase_id == "back"]
+    assert credited(back) == [("m", Decimal(-10))]
+
+
 def test_carts_are_not_there(spark: SparkSession) -> None:
     rows = attribution(spark, [purchase(kind="cart"), purchase(purchase_id="q")], [touch("m", DAY)])
     assert {row.purchase_id for row in rows} == {"q"}
@@ -252,7 +260,7 @@ def made_up(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             "person_key": chance.choice([*people, None]),
             "purchased_at": chance.choices((NOON - chance.randrange(40) * DAY / 2, None), (30, 1))[0],
             "revenue": chance.choice((None, *[Decimal(chance.randrange(-500, 20_000)) / 100] * 30, Decimal("7.7777"))),
-            "client_id": chance.choice("78"),
+            "client_id": chance.choice(("7", "8", "")),
             "order_id": chance.choice((None, "1", "2")),
         }
         for n in range(2000 * SCALE)
@@ -282,12 +290,13 @@ def by_hand(purchases: list[dict[str, Any]], events: list[dict[str, Any]]) -> Co
             continue
         at, reason = bought["purchased_at"], None
         if bought["kind"] == "refund":
-            order = [bought[name] for name in ("person_key", "client_id", "order_id")]
+            order = [bought[name] for name in ("person_key", "order_id")]
             times = [
                 other["purchased_at"]
                 for other in purchases
                 if other["kind"] == "purchase"
-                and [other[name] for name in ("person_key", "client_id", "order_id")] == order
+                and [other[name] for name in ("person_key", "order_id")] == order
+                and (other["client_id"] == bought["client_id"] or "" in (other["client_id"], bought["client_id"]))
                 and None not in (*order, other["purchased_at"])
             ]
             at = min(times, default=None)

@@ -22,6 +22,7 @@ WITHOUT_TAGS = AddressRules(drops_plus_tags=True)
         pytest.param("+news@example.com", WITHOUT_TAGS, "+news@example.com", id="nobody-before-the-tag"),
         pytest.param('"a@b"@example.com', DEFAULT, '"a@b"@example.com', id="quoted-at"),
         pytest.param("ÉVA@example.com", DEFAULT, "éva@example.com", id="non-ascii"),
+        pytest.param("adb@\u0130x.com", DEFAULT, "adb@i\u0307x.com", id="a-letter-that-grows-when-folded"),
         pytest.param("example.com", DEFAULT, "profile:4321/p1", id="no-at"),
         pytest.param("@example.com", DEFAULT, "profile:4321/p1", id="nobody-at-a-domain"),
         pytest.param("ada@", DEFAULT, "profile:4321/p1", id="no-domain"),

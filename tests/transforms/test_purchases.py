@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import md5
 
@@ -35,8 +35,8 @@ def texts(spark: SparkSession, *rows: Mapping[str, str | None]) -> DataFrame:
 
 def profiles(spark: SparkSession, *versions: tuple[str, str | None, object, object]) -> DataFrame:
     """Versions of the profile p1: rank, address, purchases, purchase_incomplete."""
-    rows = [("4321", "p1", version, email, as_json(done), as_json(cart)) for version, email, done, cart in versions]
-    names = ("client_id", "id", "version", "email", "purchases", "purchase_incomplete")
+    rows = [("4321", "p1", v, f"record {v}", email, as_json(done), as_json(cart)) for v, email, done, cart in versions]
+    names = ("client_id", "id", "version", "record", "email", "purchases", "purchase_incomplete")
     return of_profiles(spark.createDataFrame(rows, ", ".join(f"{name} string" for name in names)), "cents", ZONE, RULES)
 
 
@@ -49,7 +49,7 @@ def found(spark: SparkSession, *told: DataFrame) -> list[Row]:
     rows = told[0]
     for more in told[1:]:
         rows = rows.unionByName(more)
-    purchases = to_purchases(rows, known, EARLIEST, LATEST)
+    purchases = to_purchases(rows, known, ZONE, EARLIEST, LATEST)
     assert purchases.columns == PURCHASES.columns
     assert {f.name: f.dataType for f in purchases.schema} == {f.name: f.dataType for f in PURCHASES.schema}
     return purchases.orderBy("purchased_at", "order_id").collect()
@@ -237,6 +237,19 @@ def test_every_version_of_a_profile_tells_it_again(spark: SparkSession) -> None:
     assert {row.person_key for row in rows} == {"ada@example.com"}
 
 
+def test_what_the_newest_version_tells_of_a_purchase_counts(spark: SparkSession) -> None:
+    corrected = {**TOLD, "price": 2998}
+    told = profiles(spark, ("1", "ada@example.com", [TOLD], None), ("2", "ada@example.com", [corrected], None))
+    assert one(spark, told).revenue == Decimal("29.98")
+
+
+def test_in_the_hour_that_comes_twice_log_and_profile_tell_one_purchase(spark: SparkSession) -> None:
+    epoch = int(datetime(2025, 11, 2, 6, 30, tzinfo=UTC).timestamp())  # its second coming
+    logged = log(spark, {**ROW, "date": "2025-11-02 01:30:00"})
+    row = one(spark, logged, profiles(spark, ("1", "ada@example.com", [{**TOLD, "time": epoch}], None)))
+    assert row.purchased_at == datetime(2025, 11, 2, 6, 30)
+
+
 def test_log_and_profile_tell_one_purchase_and_each_what_the_other_lacks(spark: SparkSession) -> None:
     logged = log(spark, {**ROW, "date": f"{NINE}.250", "extid": "1001", "message_id": "7310452.30", "items": "x"})
     row = one(spark, logged, profiles(spark, ("1", "ada@example.com", [TOLD], None)))
@@ -285,6 +298,21 @@ def test_a_table_names_addresses_and_is_in_utc(spark: SparkSession) -> None:
     assert (row.revenue, row.order_id, row.source) == (Decimal(5), "7", "table")
 
 
+def versions(spark: SparkSession, *rows: tuple[str, str, str | None]) -> DataFrame:
+    """Of profiles: id, rank, address."""
+    return spark.createDataFrame(
+        [("1", profile, version, "", email) for profile, version, email in rows],
+        "client_id string, id string, version string, record string, email string",
+    )
+
+
+def test_an_address_that_a_profile_had_is_still_its_persons_though_mail_went_there(spark: SparkSession) -> None:
+    profiles = versions(spark, ("p1", "1", "old@example.com"), ("p1", "2", "ada@example.com"))
+    sent_to = spark.createDataFrame([("old@example.com",)], "address string")
+    people = {row.email_hash: row.person_key for row in known_hashes(profiles, sent_to, RULES).collect()}
+    assert people[md5(b"old@example.com").hexdigest()] == "ada@example.com"
+
+
 @pytest.mark.parametrize(
     ("rules", "of_folded"),
     [
@@ -295,10 +323,7 @@ def test_a_table_names_addresses_and_is_in_utc(spark: SparkSession) -> None:
 def test_a_hash_is_of_the_address_as_stated_or_in_lower_case(
     spark: SparkSession, rules: AddressRules, of_folded: str
 ) -> None:
-    profiles = spark.createDataFrame(
-        [("1", "p1", "Ada@example.com"), ("1", "p2", None), ("1", "p3", "nobody")],
-        "client_id string, id string, email string",
-    )
+    profiles = versions(spark, ("p1", "1", "Ada@example.com"), ("p2", "1", None), ("p3", "1", "nobody"))
     addresses = spark.createDataFrame([("ada@example.com",), ("Ada@example.com",), ("",), (None,)], "address string")
     hashes = known_hashes(profiles, addresses, rules).collect()
     assert len(hashes) == 3
