@@ -1,12 +1,15 @@
 """The tables about people are those of the truth, counted in plain Python."""
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import NoneType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -249,3 +252,48 @@ def test_features_are_those_that_duckdb_counts_up_to_the_newest_event(built: Bui
         wide = db.sql("select cast(sum(opens + opens_30d) as double) from recipient_features_wide")
         assert long.fetchall() == wide.fetchall()
         assert db.sql("select 1 from recipient_features_wide where orders > 0").fetchall()
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+TYPES: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    NoneType: "null",
+    dict: "object",
+    list: "array",
+}
+
+
+def test_what_profiles_hold_is_what_json_reads_in_them(built: Built) -> None:
+    lists, variables, places, browsers = [], [], [], []
+    for row in built.rows("profiles"):
+        profile = (row["client_id"], row["id"])
+        names = ("lists_signup", "lists_remove", "vars", "geo", "browser")
+        objects = {name: json.loads(row[name] or "{}") for name in names}
+        came, gone = (_by_list(objects[name]) for name in ("lists_signup", "lists_remove"))
+        for name in came | gone:
+            is_back = bool(came.get(name) and gone.get(name) and (came[name] or 0) > (gone[name] or 0))
+            lists.append((*profile, name, came.get(name), gone.get(name), name in gone and not is_back))
+        for name, value in objects["vars"].items():
+            text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+            variables.append((*profile, name, None if value is None else text, TYPES[type(value)]))
+        kinds = ("city", "state", "country", "zip")
+        places += [(*profile, kind, *place) for kind in kinds for place in objects["geo"].get(kind, {}).items()]
+        browsers += [(*profile, *browser) for browser in objects["browser"].items()]
+    for table, expected in (
+        ("profile_lists", lists),
+        ("profile_vars", variables),
+        ("profile_geo", places),
+        ("profile_browser", browsers),
+    ):
+        found = [tuple(micros(v) if isinstance(v, datetime) else v for v in row.values()) for row in built.rows(table)]
+        assert expected
+        same_bag(found, expected)
+
+
+def _by_list(stated: Any) -> dict[str, int | None]:
+    """The lists named, each with its time in microseconds; an export may give an array of objects."""
+    if isinstance(stated, list):
+        stated = {one["name"]: one["signup_time"] for one in stated}
+    return {name: micros(datetime.fromisoformat(at).replace(tzinfo=NEW_YORK)) for name, at in stated.items()}
