@@ -10,18 +10,17 @@ from pyspark.sql import SparkSession
 from conf.settings import Settings, load_settings
 from jobs.session import POSTGRESQL, build_session
 
+FEW = ("spark.shuffle_partitions=2", "features.windows=30")
+"""Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
 SCALE = int(os.environ.get("PEOPLE_SCALE", "1"))
 """How many times the usual random rows the tests of people's tables compare with plain Python: with 25 some 100,000."""
 
 
 def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> Settings:
-    """Settings of a test: input and warehouse below `folder`, unless `source` is the input.
-
-    One window of features is as good as four, and a fourth of the columns.
-    """
+    """Settings of a test: input and warehouse below `folder`, unless `source` is the input."""
     return load_settings(
         None,
-        ["spark.shuffle_partitions=2", "features.windows=30", *overrides],
+        [*FEW, *overrides],
         {},
         input=str(source or folder / "input"),
         warehouse=str(folder / "warehouse"),
