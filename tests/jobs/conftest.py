@@ -23,7 +23,6 @@ from jobs.generator import (
     generate_ses,
 )
 from jobs.stream_events import load
-from schemas.catalog import TABLES
 from tests.conftest import settings_for
 from tests.postgresql import PASSWORD, USER, Server, running
 from tests.summaries import (
@@ -35,7 +34,7 @@ from tests.summaries import (
     Expected,
     expected,
 )
-from tests.tables import rows_of
+from tests.tables import AS_TESTED, rows_of
 
 EVENT_COUNT = int(os.environ.get("SUMMARY_EVENTS", "3000"))
 
@@ -57,7 +56,7 @@ class Built:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """The rows of a summary."""
-        return rows_of(self.warehouse, next(t for t in TABLES if t.name == name))
+        return rows_of(self.warehouse, next(t for t in AS_TESTED if t.name == name))
 
 
 @pytest.fixture(scope="session")
