@@ -1,5 +1,6 @@
 """The summaries that follow people, not messages."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from pyspark.sql import DataFrame
@@ -10,6 +11,7 @@ from jobs.providers import limits_of
 from jobs.sources import Sources
 from jobs.tables import kept
 from schemas.attribution import ATTRIBUTION
+from schemas.contract import TableContract
 from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.events import EVENTS
 from schemas.person_events import PERSON_EVENTS, PersonEventClass
@@ -32,7 +34,6 @@ from transforms.sessions import SessionRules, engagement, engagements, to_sessio
 
 _ROW = [*PERSON_EVENTS.key, "row_hash"]
 _OF_FEATURES = (PURCHASES, PERSON_EVENTS, PROFILE_VERSIONS, PROFILES)
-_BOUGHT = [PersonEventClass.PURCHASE.value, PersonEventClass.CART.value]
 
 
 def _purchases_part(sources: Sources, _: Since) -> Part:
@@ -52,7 +53,7 @@ def _person_events_part(sources: Sources, since: Since) -> Part | None:
     events = new.unionByName(without_rows(of_profiles.drop("message_account"), new, ["event_id"]))
     rows = kept(sources.person_events(events))
     stored = sources.stored(PERSON_EVENTS)
-    were = kept(stored.where(F.col("event_class").isin(_BOUGHT)))
+    were = kept(stored.where(F.col("event_class").isin(*PersonEventClass)))
     bought = kept(sources.bought)
     gone, added = without_rows(were, bought, _ROW), without_rows(bought, were, _ROW)
     days = sources.days_of(rows.unionByName(added).unionByName(gone), "event_date")
@@ -148,12 +149,12 @@ def _features_wide(sources: Sources) -> DataFrame:
     day = F.to_date(F.lit(as_of))
     has_begun, has_ended = F.col("valid_from") <= day, F.col("valid_to") <= day
     was_so = F.coalesce(has_begun, F.lit(True)) & ~F.coalesce(has_ended, F.lit(False))
-    of_then = _profiles_history(sources).where(was_so).select("client_id", F.col("id").alias("profile_id"), "vars")
+    history = _made(sources, PROFILES_HISTORY, _profiles_history)
+    of_then = history.where(was_so).select("client_id", F.col("id").alias("profile_id"), "vars")
     people = people_of_profiles(sources.state(PROFILES), sources.address_rules)
-    sessions = sources.stored(SESSIONS) if sources.is_fresh(SESSIONS) else _sessions(sources)
     return to_recipient_features(
         sources.of(PERSON_EVENTS),
-        sessions,
+        _made(sources, SESSIONS, _sessions),
         sources.of(PURCHASES),
         people.join(of_then, on=["client_id", "profile_id"], how="inner"),
         as_of,
@@ -164,9 +165,12 @@ def _features_wide(sources: Sources) -> DataFrame:
 
 
 def _features(sources: Sources) -> DataFrame:
-    is_fresh = sources.is_fresh(RECIPIENT_FEATURES_WIDE)
-    wide = sources.stored(RECIPIENT_FEATURES_WIDE) if is_fresh else _features_wide(sources)
-    return to_long(wide, sources.settings.features.wanted)
+    return to_long(_made(sources, RECIPIENT_FEATURES_WIDE, _features_wide), sources.settings.features.wanted)
+
+
+def _made(sources: Sources, contract: TableContract, rows: Callable[[Sources], DataFrame]) -> DataFrame:
+    """A summary that another is made of: as this run stored it, else computed."""
+    return sources.stored(contract) if sources.is_fresh(contract) else rows(sources)
 
 
 PEOPLE = (

@@ -16,23 +16,24 @@ from transforms.purchases import is_purchase, of_log, of_profiles, of_table, to_
 from transforms.texts import as_texts
 
 
-def read_purchases(spark: SparkSession, settings: Settings, profiles: DataFrame, known: DataFrame) -> DataFrame:
+def read_purchases(
+    spark: SparkSession, settings: Settings, profiles: DataFrame, known: DataFrame, rules: AddressRules
+) -> DataFrame:
     """The rows of PURCHASES that all sources tell.
 
     `profiles` are rows of `profiles`, or versions of them with the columns `client_id`, `id`, `version`, `record`,
     `email`, `purchases` and `purchase_incomplete`; `known` is what `known_hashes` gives. Standard error says how many
     rows of files or table are left out, because they state no date, no price and no items.
     """
-    told = reduce(DataFrame.unionByName, _told(spark, settings, profiles))
+    told = reduce(DataFrame.unionByName, _told(spark, settings, profiles, rules))
     latest = datetime.now(UTC) + timedelta(days=settings.latest_event_time_days_after_load)
     return to_purchases(told, known, _zone(settings), settings.earliest_event_time, latest)
 
 
-def _told(spark: SparkSession, settings: Settings, profiles: DataFrame) -> Iterator[DataFrame]:
+def _told(spark: SparkSession, settings: Settings, profiles: DataFrame, rules: AddressRules) -> Iterator[DataFrame]:
     """What each source that is there tells."""
     wanted = settings.purchases
     zone = _zone(settings)
-    rules = AddressRules(folds_case=settings.people.fold_case, drops_plus_tags=settings.people.drop_plus_tags)
     yield of_profiles(profiles, wanted.profile_unit, zone, rules)
     if (log := _log(spark, settings)) is not None:
         _tell(log, "the purchase log")

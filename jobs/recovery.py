@@ -34,9 +34,12 @@ def refuse_lost_tables(spark: SparkSession, warehouse: Path, providers: Iterable
     for provider in providers:
         own = (*_LOADED, *provider.own_tables)
         found = {contract.name: tables.commits(spark, warehouse, contract) for contract in own}
-        histories = {contract.name for contract in provider.histories.values()}
-        named = {tables.properties(spark, warehouse, contract).get(VERSIONS_TABLE) for contract in provider.own_tables}
-        gone = [name for name, commits in found.items() if commits is None and name not in histories - named]
+        gone = [name for name, commits in found.items() if commits is None]
+        if gone:
+            own_properties = [tables.properties(spark, warehouse, contract) for contract in provider.own_tables]
+            named = {properties.get(VERSIONS_TABLE) for properties in own_properties}
+            never_made = {history.name for history in provider.histories.values()} - named
+            gone = [name for name in gone if name not in never_made]
         if gone and any(_apps(commits, provider) for commits in found.values()):
             raise ConfigurationError(
                 f"{warehouse} lacks the table {_listed(gone)}, though {provider.name} files were loaded into it, which "

@@ -35,7 +35,7 @@ from transforms.journeys import to_journeys
 from transforms.lifecycle import account_of_message, to_lifecycle
 from transforms.messages import to_messages
 from transforms.people import AddressRules
-from transforms.person_events import people_of_profiles, purchases_of_people, to_person_events
+from transforms.person_events import purchases_of_people, to_person_events
 from transforms.purchases import known_hashes
 
 _LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES, PROFILE_VERSIONS)
@@ -158,12 +158,11 @@ class Sources:
         of_addresses = self.of(JOURNEYS).where(F.col("provider") == "ses")
         sent_to = of_addresses.select(F.col("recipient").alias("address")).distinct()
         known = known_hashes(versions, sent_to, self.address_rules)
-        return read_purchases(self.spark, self.settings, versions, known)
+        return read_purchases(self.spark, self.settings, versions, known, self.address_rules)
 
     def person_events(self, events: DataFrame) -> DataFrame:
         """The rows of `person_events` out of those rows of `events`."""
-        people = people_of_profiles(self.state(PROFILES), self.address_rules)
-        return to_person_events(events, people, self.address_rules)
+        return to_person_events(events, self.state(PROFILES), self.address_rules)
 
     @property
     def bought(self) -> DataFrame:

@@ -38,8 +38,8 @@ from transforms.recipient_totals import to_recipient_totals
 from transforms.region_summary import to_region_summary
 from transforms.restatement import to_restatement
 
-_LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS)
-_ALL = (*_LOADED, REQUESTS, JOURNEYS, MESSAGES)
+_STREAMED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS)
+_OF_MESSAGES = (*_STREAMED, REQUESTS, JOURNEYS, MESSAGES)
 MOST_OF_CAMPAIGNS = 0.5
 """The share of messages up to which their campaigns are made anew alone."""
 _RECIPIENT = (*CAMPAIGN_KEY, "recipient")
@@ -264,21 +264,27 @@ SUMMARIES = {
     summary.contract.name: summary
     for summary in (
         Summary(
-            JOURNEYS, _LOADED, lambda sources: sources.of(JOURNEYS), _messages_part(JOURNEYS, lambda new: new.journeys)
+            JOURNEYS,
+            _STREAMED,
+            lambda sources: sources.of(JOURNEYS),
+            _messages_part(JOURNEYS, lambda new: new.journeys),
         ),
         Summary(
-            MESSAGES, _LOADED, lambda sources: sources.of(MESSAGES), _messages_part(MESSAGES, lambda new: new.messages)
+            MESSAGES,
+            _STREAMED,
+            lambda sources: sources.of(MESSAGES),
+            _messages_part(MESSAGES, lambda new: new.messages),
         ),
-        Summary(REGION_SUMMARY, _ALL, _regions, _regions_part),
-        Summary(RESTATEMENT, _ALL, _restatement, _restatement_part),
-        Summary(CAMPAIGNS, _ALL, _campaigns, _campaigns_part),
-        Summary(CAMPAIGN_REGIONS, _ALL, _campaign_regions, _campaign_regions_part),
-        Summary(RECIPIENT_TOTALS, _ALL, _recipient_totals, _recipient_totals_part),
-        Summary(INVITATIONS, _ALL, _invitations, _invitations_part),
+        Summary(REGION_SUMMARY, _OF_MESSAGES, _regions, _regions_part),
+        Summary(RESTATEMENT, _OF_MESSAGES, _restatement, _restatement_part),
+        Summary(CAMPAIGNS, _OF_MESSAGES, _campaigns, _campaigns_part),
+        Summary(CAMPAIGN_REGIONS, _OF_MESSAGES, _campaign_regions, _campaign_regions_part),
+        Summary(RECIPIENT_TOTALS, _OF_MESSAGES, _recipient_totals, _recipient_totals_part),
+        Summary(INVITATIONS, _OF_MESSAGES, _invitations, _invitations_part),
         *PEOPLE,
-        Summary(DRIFT, _ALL, lambda sources: sources.drift),
-        Summary(FRESHNESS, _ALL, _freshness),
-        Summary(QUALITY, _ALL, _quality),
+        Summary(DRIFT, _OF_MESSAGES, lambda sources: sources.drift),
+        Summary(FRESHNESS, _OF_MESSAGES, _freshness),
+        Summary(QUALITY, _OF_MESSAGES, _quality),
     )
 }
 """In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from transforms.campaigns import of_campaign
 from transforms.lifecycle import UNKNOWN
-from transforms.region_summary import requests_by_region, with_order_in_id
+from transforms.region_summary import requests_by_region, with_order_in_id, with_regions
 
 COUNTS = tuple(name for name in CAMPAIGN_REGIONS.columns if name not in CAMPAIGN_REGIONS.key)
 
@@ -46,15 +46,10 @@ def recipients_by_region(requests: DataFrame, journeys: DataFrame) -> DataFrame:
 
     All journeys of a recipient in a campaign must be among them, and all requests of their messages.
     """
-    unknown = F.lit(UNKNOWN)
-    own = requests.select("message_id", "recipient", F.array(F.coalesce("region", unknown)).alias("own"))
-    of_message = requests_by_region(requests).groupBy("message_id").agg(F.collect_list("region").alias("all"))
+    own = requests.select("message_id", "recipient", F.array(F.coalesce("region", F.lit(UNKNOWN))).alias("own"))
     return (
-        of_campaign(journeys)
-        .where(F.col("recipient").isNotNull())
-        .join(own, on=["message_id", "recipient"], how="left")
-        .join(of_message, on="message_id", how="left")
-        .withColumn("region", F.explode(F.coalesce("own", "all", F.array(unknown))))
+        with_regions(of_campaign(journeys).where(F.col("recipient").isNotNull()), own, requests)
+        .withColumn("region", F.explode("regions"))
         .groupBy(*CAMPAIGN_REGIONS.key)
         .agg(F.count_distinct("recipient").alias("recipients"))
     )

@@ -1,5 +1,6 @@
 """`daily_activity`: how many people were there on each day, and whether they come back."""
 
+from dataclasses import replace
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
@@ -8,6 +9,7 @@ from pyspark.sql import functions as F
 from schemas.daily_activity import ALL, DAILY_ACTIVITY
 from transforms.lifecycle import UNKNOWN
 from transforms.people import AddressRules, person_key
+from transforms.region_summary import with_regions
 from transforms.sessions import Key, SessionRules, engagements, to_sessions
 
 _GROUP = ("region", "provider")
@@ -51,25 +53,19 @@ def to_daily_activity(
 def _in_groups(person_events: DataFrame, requests: DataFrame, rules: AddressRules) -> DataFrame:
     """Each event once for every row of regions and providers that looks at it."""
     region = F.coalesce("region", F.lit(UNKNOWN))
-    person = person_key(F.col("recipient"), rules)
-    asked = requests.select("message_id", person.alias("person_key"), region.alias("region"))
-    own = asked.where(F.col("person_key").isNotNull()).groupBy("message_id", "person_key")
-    of_message = asked.groupBy("message_id")
-    regions = F.coalesce("own", "of_message", F.array(F.lit(UNKNOWN)))
-    providers = F.array_compact(F.array("provider", F.lit(ALL)))
+    asked = requests.withColumn("person_key", person_key(F.col("recipient"), rules)).where("person_key is not null")
+    own = asked.groupBy("message_id", "person_key").agg(F.collect_set(region).alias("own"))
     return (
-        person_events.join(own.agg(F.collect_set("region").alias("own")), on=["message_id", "person_key"], how="left")
-        .join(of_message.agg(F.collect_set("region").alias("of_message")), on="message_id", how="left")
+        with_regions(person_events, own, requests)
         .withColumn("campaign_key", F.struct("provider", "account", "campaign"))
-        .withColumn("region", F.explode(F.array_union(regions, F.array(F.lit(ALL)))))
-        .withColumn("provider", F.explode(providers))
+        .withColumn("region", F.explode(F.array_union("regions", F.array(F.lit(ALL)))))
+        .withColumn("provider", F.explode(F.array_compact(F.array("provider", F.lit(ALL)))))
     )
 
 
 def _of_group(rules: SessionRules) -> SessionRules:
     """The rules for sessions of each group's events; milestones and counts are not asked for."""
-    keys = [*rules.keys, *[Key(name) for name in _GROUP]]
-    return SessionRules(keys=keys, time=rules.time, event=rules.event, gap=rules.gap)
+    return replace(rules, keys=[*rules.keys, *[Key(name) for name in _GROUP]], milestones=(), counts=())
 
 
 def _people(events: DataFrame, newest: DataFrame, lapsed_days: int) -> list[DataFrame]:
@@ -84,8 +80,7 @@ def _people(events: DataFrame, newest: DataFrame, lapsed_days: int) -> list[Data
         .crossJoin(F.broadcast(newest))
     )
     is_new, is_reactivated = F.col("since").isNull(), F.coalesce(F.col("since") > lapsed_days, F.lit(False))
-    is_gone = F.coalesce(F.col("until") > lapsed_days, F.col("lapses") <= F.col("newest"))
-    has_lapsed = is_gone & (F.col("lapses") <= F.col("newest"))
+    has_lapsed = F.coalesce(F.col("until") > lapsed_days, F.lit(True)) & (F.col("lapses") <= F.col("newest"))
     active = {
         "active_people": F.lit(True),
         "new_people": is_new,

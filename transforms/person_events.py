@@ -6,15 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.person_events import PERSON_EVENTS, PersonEventClass
-from schemas.purchases import PurchaseKind
 from transforms.lifecycle import account_of_message, recipients, stage
 from transforms.people import AddressRules, person_key
-
-_CLASS_OF_KIND = {
-    PurchaseKind.PURCHASE: PersonEventClass.PURCHASE,
-    PurchaseKind.CART: PersonEventClass.CART,
-}
-"""A refund is nothing that a person does at an email: it has no row."""
 
 
 def people_of_profiles(profiles: DataFrame, rules: AddressRules) -> DataFrame:
@@ -23,8 +16,8 @@ def people_of_profiles(profiles: DataFrame, rules: AddressRules) -> DataFrame:
     return profiles.select("client_id", F.col("id").alias("profile_id"), key.alias("person_key"))
 
 
-def to_person_events(events: DataFrame, people: DataFrame, rules: AddressRules) -> DataFrame:
-    """The rows of `person_events` out of those of `events`; `people` are those of `people_of_profiles`."""
+def to_person_events(events: DataFrame, profiles: DataFrame, rules: AddressRules) -> DataFrame:
+    """The rows of `person_events` out of those of `events`; `profiles` say whose Sailthru's are."""
     reads = F.col("event_class").isin("open", "click")
     rows = events.select(
         "event_time",
@@ -44,23 +37,25 @@ def to_person_events(events: DataFrame, people: DataFrame, rules: AddressRules) 
     is_ses = F.col("provider") == "ses"
     # Two spellings of an address in one event may be one person.
     of_addresses = rows.where(is_ses).withColumn("person_key", F.explode(F.array_distinct("persons")))
-    return _with_hash(of_addresses.drop("persons", "profile_id")).unionByName(_of_profiles(rows.where(~is_ses), people))
-
-
-def _of_profiles(rows: DataFrame, people: DataFrame) -> DataFrame:
-    known = people.withColumnsRenamed({"client_id": "account", "person_key": "known"})
-    by_id = person_key(F.lit(None).cast("string"), AddressRules(), F.col("account"), F.col("profile_id"))
-    joined = rows.join(known, on=["account", "profile_id"], how="left")
-    return _with_hash(joined.withColumn("person_key", F.coalesce("known", by_id)))
+    addresses = profiles.select(F.col("client_id").alias("account"), F.col("id").alias("profile_id"), "email")
+    of_profiles = (
+        rows.where(~is_ses)
+        .join(addresses, on=["account", "profile_id"], how="left")
+        .withColumn("person_key", person_key(F.col("email"), rules, F.col("account"), F.col("profile_id")))
+    )
+    return _with_hash(of_addresses).unionByName(_with_hash(of_profiles))
 
 
 def purchases_of_people(purchases: DataFrame) -> DataFrame:
-    """The rows of `person_events` out of those of `purchases`: those of a known person and time."""
-    class_of = F.create_map(*[F.lit(text.value) for pair in _CLASS_OF_KIND.items() for text in pair])
+    """The rows of `person_events` out of those of `purchases`: those of a known person and time.
+
+    A refund is nothing that a person does at an email: it has no row.
+    """
+    kind = F.col("kind")
     nothing = F.lit(None).cast("string")
     given: Mapping[str, Column] = {
         "event_time": F.col("purchased_at"),
-        "event_class": F.try_element_at(class_of, F.col("kind")),
+        "event_class": F.when(kind.isin(*PersonEventClass), kind),
         "event_id": F.col("purchase_id"),
         "provider": nothing,
         "account": F.col("client_id"),

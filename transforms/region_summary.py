@@ -45,6 +45,19 @@ def requests_by_region(requests: DataFrame) -> DataFrame:
     )
 
 
+def with_regions(rows: DataFrame, own: DataFrame, requests: DataFrame) -> DataFrame:
+    """`rows` of people with the array `regions`: of the own request for the message, without one all of the message's.
+
+    `own` has the column of that name, an array, for each `message_id` and what says of rows whose they are.
+    """
+    of_message = requests_by_region(requests).groupBy("message_id").agg(F.collect_list("region").alias("all"))
+    return (
+        rows.join(own, on=[name for name in own.columns if name != "own"], how="left")
+        .join(of_message, on="message_id", how="left")
+        .withColumn("regions", F.coalesce("own", "all", F.array(F.lit(UNKNOWN))))
+    )
+
+
 def with_order_in_id(messages: DataFrame) -> DataFrame:
     """`messages` with `of_id`, their number among those with one message id: requests count with number 1."""
     same_id = Window.partitionBy("message_id").orderBy("provider", "account")

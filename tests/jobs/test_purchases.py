@@ -38,13 +38,13 @@ def test_log_and_profiles_give_the_truth_and_again_the_same(
     load(settings, provider="sailthru", spark=spark)
     profiles = tables.read(spark, Path(settings.warehouse), PROFILES)
     known = known_hashes(profiles, spark.createDataFrame([], "address string"), AddressRules())
-    first = read_purchases(spark, settings, profiles, known).orderBy("purchase_id").collect()
+    first = read_purchases(spark, settings, profiles, known, AddressRules()).orderBy("purchase_id").collect()
     people = {str(profile["email"]).lower() for profile in sailthru.profiles}
     same_bag([as_stated(row) for row in first], [of_truth(one, people) for one in truth.purchases])
     assert len({row.purchase_id for row in first}) == len(first)
     assert f"Purchases: {truth.rejected} rows of the purchase log" in capsys.readouterr().err
     twice = profiles.unionByName(profiles)
-    assert read_purchases(spark, settings, twice, known).orderBy("purchase_id").collect() == first
+    assert read_purchases(spark, settings, twice, known, AddressRules()).orderBy("purchase_id").collect() == first
 
 
 def as_stated(row: Row) -> tuple[Any, ...]:
@@ -75,7 +75,7 @@ def test_a_table_is_read_by_the_names_it_has(spark: SparkSession, tmp_path: Path
     ).write.format("delta").save(str(tmp_path / "sales"))
     named = ("date=paid_at", "email=buyer", "price=total")
     settings = of_table(tmp_path, "purchases.table_unit=cents", *(f"purchases.columns.{one}" for one in named))
-    (row,) = read_purchases(spark, settings, no_profiles(spark), nobody(spark)).collect()
+    (row,) = read_purchases(spark, settings, no_profiles(spark), nobody(spark), AddressRules()).collect()
     assert (row.person_key, row.purchased_at) == ("ada@example.com", datetime(2025, 10, 24, 13, 15))
     assert (row.revenue, row.quantity, row.source) == (Decimal("35.98"), 3, "table")
     assert [(item.id, item.quantity, item.unit_price) for item in row["items"]] == [
@@ -83,7 +83,13 @@ def test_a_table_is_read_by_the_names_it_has(spark: SparkSession, tmp_path: Path
         ("a,b", 1, Decimal(0)),
     ]
     with pytest.raises(ConfigurationError, match=r"names no column `bought`, .* say with purchases\.columns\.<name>"):
-        read_purchases(spark, of_table(tmp_path, "purchases.columns.date=bought"), no_profiles(spark), nobody(spark))
+        read_purchases(
+            spark,
+            of_table(tmp_path, "purchases.columns.date=bought"),
+            no_profiles(spark),
+            nobody(spark),
+            AddressRules(),
+        )
 
 
 def of_table(folder: Path, *overrides: str) -> Settings:
@@ -96,7 +102,9 @@ def test_columns_of_the_log_may_be_missing_and_its_zone_be_set(spark: SparkSessi
     (tmp_path / "log" / "b.csv").write_text("date,channel\n2025-10-24 12:00:01,app\n")
     (tmp_path / "log" / "empty.csv").write_text("")
     wanted = (f"purchases.path={tmp_path / 'log'}", "purchases.time_zone=Europe/Berlin", "purchases.log_unit=cents")
-    rows = read_purchases(spark, settings_for(tmp_path, *wanted), no_profiles(spark), nobody(spark)).collect()
+    rows = read_purchases(
+        spark, settings_for(tmp_path, *wanted), no_profiles(spark), nobody(spark), AddressRules()
+    ).collect()
     assert {(row.purchased_at, row.revenue, row.channel) for row in rows} == {
         (datetime(2025, 10, 24, 10), Decimal("0.05"), None),
         (datetime(2025, 10, 24, 10, 0, 1), None, "app"),
@@ -112,11 +120,15 @@ def test_columns_of_the_log_may_be_missing_and_its_zone_be_set(spark: SparkSessi
 )
 def test_a_path_that_holds_nothing_is_refused(spark: SparkSession, tmp_path: Path, setting: str, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        read_purchases(spark, settings_for(tmp_path, f"purchases.{setting}"), no_profiles(spark), nobody(spark))
+        read_purchases(
+            spark, settings_for(tmp_path, f"purchases.{setting}"), no_profiles(spark), nobody(spark), AddressRules()
+        )
 
 
 def test_without_any_source_there_are_no_purchases(spark: SparkSession, tmp_path: Path) -> None:
-    assert read_purchases(spark, settings_for(tmp_path), no_profiles(spark), nobody(spark)).collect() == []
+    assert (
+        read_purchases(spark, settings_for(tmp_path), no_profiles(spark), nobody(spark), AddressRules()).collect() == []
+    )
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
