@@ -271,15 +271,16 @@ def features(
             Feature(
                 name=f"{name}_order_revenue",
                 of=Rows.PURCHASES,
-                expression=f"{aggregate} filter (where {bought})",
+                expression=aggregate,
                 type=kind,
                 windows=windows,
                 comment=f"{name.capitalize()} revenue of the purchases that state one; NULL if none does.",
             )
             for name, aggregate, kind in (
-                ("average", "avg(revenue)", DoubleType()),
-                ("median", "percentile(revenue, 0.5)", DoubleType()),
-                ("highest", "max(revenue)", MONEY),
+                ("average", f"avg(revenue) filter (where {bought})", DoubleType()),
+                # Half of two amounts has one place more than they have; a double's own digits end far behind it.
+                ("median", f"round(percentile(revenue, 0.5) filter (where {bought}), 5)", DoubleType()),
+                ("highest", f"max(revenue) filter (where {bought})", MONEY),
             )
         ),
         Feature(

@@ -239,7 +239,8 @@ def test_features_are_those_that_duckdb_counts_up_to_the_newest_event(built: Bui
                 coalesce(clicks, 0) as clicks, coalesce(bounces, 0) as bounces,
                 coalesce(days_active, 0) as days_active, coalesce(orders, 0) as orders,
                 coalesce(orders_30d, 0) as orders_30d, coalesce(revenue, 0) as revenue,
-                cast(median_order_revenue as double) as median_order_revenue, coalesce(refunds, 0) as refunds,
+                round(cast(median_order_revenue as double), 5) as median_order_revenue,
+                coalesce(refunds, 0) as refunds,
                 coalesce(carts, 0) as carts, coalesce(sessions, 0) as sessions,
                 coalesce(sessions_30d, 0) as sessions_30d
             from of_events full join of_purchases using (person_key) full join of_sessions using (person_key)
