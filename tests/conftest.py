@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from conf.settings import Settings, load_settings
 from jobs.session import POSTGRESQL, build_session
+from tests.s3 import S3Server, running
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
@@ -34,3 +35,19 @@ def spark() -> Iterator[SparkSession]:
     session = build_session(settings_for(Path("unused")), "tests", POSTGRESQL)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 server for all tests, each of which makes buckets of its own."""
+    with running(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_environment(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, with its address and credentials where boto3, Java and child processes look for them."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3
