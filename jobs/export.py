@@ -22,7 +22,7 @@ from pyspark.sql.types import (
 from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import postgresql, tables
-from jobs.session import POSTGRESQL, Jars
+from jobs.jars import POSTGRESQL, Jars
 from jobs.storage import local_path
 from schemas.catalog import TABLES
 from schemas.metrics import Profile

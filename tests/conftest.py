@@ -8,7 +8,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conf.settings import Settings, load_settings
-from jobs.session import POSTGRESQL, build_session
+from jobs.jars import POSTGRESQL
+from jobs.session import build_session
 from tests.s3 import S3Server, running
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30")

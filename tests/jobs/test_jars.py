@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from jobs.session import DELTA, JarsNotFetchedError, fetch_jars
+from jobs.jars import DELTA, JarsNotFetchedError, fetch_jars
 
 
 def test_two_first_starts_fetch_the_jars_one_after_the_other_and_once(
