@@ -41,7 +41,17 @@ FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
 SECTIONS = (
     *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
-    *("people", "sessions", "activity", "attribution", "purchases", "purchases.columns", "features", "features.vars"),
+    *(
+        "s3",
+        "people",
+        "sessions",
+        "activity",
+        "attribution",
+        "purchases",
+        "purchases.columns",
+        "features",
+        "features.vars",
+    ),
     *(FREE_SECTION, PROFILES_SECTION),
 )
 
@@ -69,6 +79,12 @@ def _known_zone(value: str) -> str:
     except (KeyError, ValueError, OSError):  # unknown, no name at all, a folder of zones
         raise ValueError("should be the IANA name of a time zone, such as America/New_York") from None
     return value
+
+
+def _endpoint(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?]+/?", value):
+        raise ValueError("should be a URL without a path, such as http://127.0.0.1:7070")
+    return value.rstrip("/")
 
 
 def _spark_key(value: str) -> str:
@@ -146,6 +162,32 @@ class SparkSettings(Section):
         default={},
         description="Further Spark settings by Spark's own names, handed on as they are; of each name the "
         "last source wins. As an environment variable all together, as a mapping: '{spark.executor.memory: 2g}'.",
+    )
+
+
+class S3Settings(Section):
+    """Where objects of `s3a://` URIs are, and what that store can do (docs/s3.md). Credentials are no settings."""
+
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = Field(
+        default=None,
+        description="URL of a store other than AWS, such as http://127.0.0.1:7070. null: what AWS_ENDPOINT_URL_S3 "
+        "or the profile says, else AWS itself.",
+    )
+    region: Text | None = Field(
+        default=None, description="Region of the buckets. null: what AWS_REGION or the profile says."
+    )
+    conditional_put: bool = Field(
+        default=True,
+        description="Whether the store honours If-None-Match and If-Match on a PUT, as AWS does: several jobs may "
+        "then write one table. It is tried before the first write. false: only one job at a time may write to the "
+        "warehouse, and no other program.",
+    )
+    lease_seconds: float = Field(
+        default=30,
+        ge=1,
+        le=3600,
+        description="Seconds after which a lock on S3 that its holder no longer renews, as after a crash, is taken "
+        "over. A job that finds that it lost one ends at once.",
     )
 
 
@@ -519,6 +561,7 @@ class Settings(Section):
         description="How jobs report progress: `text` for people, `json` for machines, one object a line.",
     )
     spark: SparkSettings = SparkSettings()
+    s3: S3Settings = S3Settings()
     sailthru: SailthruSettings = SailthruSettings()
     quarantine_limit: QuarantineLimit = QuarantineLimit()
     requests: RequestsSettings = RequestsSettings()
@@ -536,6 +579,13 @@ class Settings(Section):
     def checkpoints_uri(self) -> str:
         """`checkpoints`, or where they are if nothing is said."""
         return self.checkpoints or f"{self.warehouse.rstrip('/')}/_checkpoints"
+
+    @property
+    def is_on_s3(self) -> bool:
+        """Whether any place of the settings is in S3."""
+        tables = [self.requests.path, self.purchases.path, self.purchases.table]
+        places = [self.input, self.warehouse, self.checkpoints_uri, *filter(None, tables)]
+        return self.s3.endpoint is not None or any(place.startswith("s3") and "://" in place for place in places)
 
 
 def load_settings(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from conf.errors import ConfigurationError, PipelineError
 from conf.settings import load_settings
+from jobs import s3
 from jobs.failures import of_machine
 
 JOBS = {
@@ -67,6 +68,7 @@ def _run(argv: list[str]) -> int:
         warehouse=arguments.warehouse,
         master=arguments.master,
     )
+    s3.use(settings.s3)
     job.main(settings, arguments)
     return 0
 

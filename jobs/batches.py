@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,10 +19,10 @@ from jobs.ledger import Line, to_ledger
 from jobs.locks import writing
 from jobs.progress import BatchReport
 from jobs.providers import Provider, limits_of
-from jobs.reading import lines_of, looks_odd
+from jobs.reading import lines_of, odd_among
 from jobs.recovery import rows_by_file
 from jobs.sinks import append_new, keep_newest, release
-from jobs.storage import FoundFile, is_still_there
+from jobs.storage import FoundFile, Location, still_there
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE, Reason
 from transforms.events import DayRange
@@ -41,7 +40,7 @@ class BatchLoader:
 
     spark: SparkSession
     settings: Settings
-    warehouse: Path
+    warehouse: Location
     provider: Provider
     checkpoint_id: str
     is_first: bool = True
@@ -104,7 +103,6 @@ class BatchLoader:
 
         Odd files show while they are read: the batch is then read again with these given to our own reader.
         """
-        odd: set[str] = set()
         for line in lines.values():
             if line.file.is_hidden:
                 line.status, line.reason = FileStatus.SKIPPED, "hidden: the name begins with . or _"
@@ -112,14 +110,13 @@ class BatchLoader:
                 line.status, line.reason = FileStatus.SKIPPED, f"no name of a {self.provider.name} file"
             elif line.file.length == 0:
                 line.status, line.reason = FileStatus.EMPTY, "no byte in it"
-            elif looks_odd(line.file.uri):
-                odd.add(line.file.uri)
+        odd = odd_among(_wanted(lines))
         while True:
-            for line in lines.values():
-                if line.status is FileStatus.OK and not is_still_there(line.file):
-                    line.status = FileStatus.NOT_READABLE
-                    line.reason = _GONE
-            readable = [uri for uri, line in lines.items() if line.status is FileStatus.OK]
+            files = [lines[uri].file for uri in _wanted(lines)]
+            for file, is_there in zip(files, still_there(files), strict=True):
+                if not is_there:
+                    lines[file.uri].status, lines[file.uri].reason = FileStatus.NOT_READABLE, _GONE
+            readable = _wanted(lines)
             if not readable:
                 return None, []
             rows = self._rows([u for u in readable if u not in odd], [u for u in readable if u in odd], loaded_at)
@@ -157,6 +154,11 @@ class BatchLoader:
         own = rows_by_file(self.spark, self.warehouse, batch_id)
         for uri in gone:
             lines[uri].counts.update(own.get(uri, {}))
+
+
+def _wanted(lines: dict[str, Line]) -> list[str]:
+    """The files that are still to be read."""
+    return [uri for uri, line in lines.items() if line.status is FileStatus.OK]
 
 
 def _gone(lines: dict[str, Line]) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -20,7 +19,7 @@ from jobs.parts import Summary
 from jobs.progress import say
 from jobs.session import build_session
 from jobs.sources import Sources, without
-from jobs.storage import local_path
+from jobs.storage import Location, location
 from jobs.summaries import SUMMARIES
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.catalog import tables_with
@@ -62,7 +61,7 @@ def build(
     spark: SparkSession | None = None,
 ) -> None:
     """Run the job; with `spark` the session given is used, and left running."""
-    warehouse = local_path(settings.warehouse)
+    warehouse = location(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
         raise without(EVENTS, warehouse)
     with ExitStack() as held:
@@ -92,7 +91,7 @@ def build(
             _tell_exported(names, str(target), time.monotonic() - began, settings)
 
 
-def _make(spark: SparkSession, warehouse: Path, summary: Summary, contract: TableContract, sources: Sources) -> str:
+def _make(spark: SparkSession, warehouse: Location, summary: Summary, contract: TableContract, sources: Sources) -> str:
     """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is. Which it was."""
     since = sources.since(contract)
     if since is not None and summary.part is not None and summary.of and sources.is_unchanged(since, summary.of):

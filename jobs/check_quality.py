@@ -17,7 +17,7 @@ from jobs import tables
 from jobs.build_summaries import build
 from jobs.session import build_session
 from jobs.sources import without
-from jobs.storage import local_path
+from jobs.storage import location
 from schemas.events import EVENTS
 from schemas.quality import QUALITY, Severity
 
@@ -37,7 +37,7 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
 
 def check(settings: Settings, *, spark: SparkSession | None = None) -> None:
     """Run the job; with `spark` the session given is used, and left running."""
-    warehouse = local_path(settings.warehouse)
+    warehouse = location(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
         raise without(EVENTS, warehouse)
     with ExitStack() as held:

@@ -7,16 +7,16 @@ it. One that is used all the same could leave out files without a word: its batc
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from conf.errors import ConfigurationError
+from jobs.storage import Location
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A query's checkpoint as it lies on disk; batches are numbered from 0, and -1 stands for none."""
 
-    folder: Path
+    folder: Location
     id: str
     """The id Spark gave it when it was made."""
     planned: int
@@ -25,7 +25,7 @@ class Checkpoint:
     """The newest batch that Spark counts as done."""
 
 
-def read_checkpoint(folder: Path) -> Checkpoint | None:
+def read_checkpoint(folder: Location) -> Checkpoint | None:
     """The checkpoint in the folder, None if there is none yet; one that is damaged is refused."""
     metadata = folder / "metadata"
     if not metadata.exists():
@@ -39,13 +39,13 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     return Checkpoint(folder, found, _newest_whole(folder, "offsets"), _newest_whole(folder, "commits"))
 
 
-def newest_number(log: Path) -> int:
+def newest_number(log: Location) -> int:
     """The highest batch that one of Spark's logs of a checkpoint has a file of; -1 if none."""
     names = [path.name for path in log.iterdir()] if log.is_dir() else []
     return max((int(name) for name in names if name.isdigit()), default=-1)
 
 
-def check_fits(checkpoint: Checkpoint | None, committed_by_table: Mapping[str, int], warehouse: Path) -> None:
+def check_fits(checkpoint: Checkpoint | None, committed_by_table: Mapping[str, int], warehouse: Location) -> None:
     """Refuse a checkpoint whose batches are not those that the tables have committed under its id.
 
     `committed_by_table` gives the newest batch of this checkpoint that each table has; `files` gets a row of every
@@ -66,7 +66,7 @@ def check_fits(checkpoint: Checkpoint | None, committed_by_table: Mapping[str, i
         )
 
 
-def _newest_whole(folder: Path, log: str) -> int:
+def _newest_whole(folder: Location, log: str) -> int:
     newest = newest_number(folder / log)
     if newest >= 0:
         lines = (folder / log / str(newest)).read_text(errors="replace").split("\n")
@@ -79,7 +79,7 @@ def _newest_whole(folder: Path, log: str) -> int:
     return newest
 
 
-def _refused(folder: Path, why: str) -> ConfigurationError:
+def _refused(folder: Location, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"The checkpoint {folder} {why}. Remove that folder and start again: what was loaded is known from the tables, "
         "and nothing is loaded twice."

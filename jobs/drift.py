@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import compress
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -10,8 +11,8 @@ from pyspark.sql import functions as F
 from conf.settings import Settings
 from jobs import tables
 from jobs.providers import PROVIDERS, Provider, limits_of
-from jobs.reading import lines_of, looks_odd
-from jobs.storage import FoundFile, is_still_there, local_path
+from jobs.reading import lines_of, odd_among
+from jobs.storage import FoundFile, location, still_there
 from schemas.drift import DRIFT
 from schemas.files import FILES, FileStatus
 from transforms.drift import number_of_file, to_drift, to_shapes, together
@@ -26,7 +27,7 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
     Only those are read that the ledger did not hold as of `known_version`, for which the table `drift` stands; with
     None all are. Files that are gone or were replaced say nothing any more.
     """
-    warehouse = local_path(settings.warehouse)
+    warehouse = location(settings.warehouse)
     ledger = tables.read(spark, warehouse, FILES, files_version)
     if known_version is not None:
         before = tables.read(spark, warehouse, FILES, known_version).select(*FILES.key)
@@ -34,7 +35,8 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
     read = ledger.where(F.col("status").isin(FileStatus.OK.value, FileStatus.CUT_OFF.value))
     version = ("filename", F.unix_micros("modified_at").alias("micros"), "length_bytes", "status", "provider")
     rows = read.select(*version).orderBy("micros", "filename").collect()
-    there = [row for row in rows if is_still_there(FoundFile(row.micros, row.filename, row.length_bytes))]
+    versions = [FoundFile(row.micros, row.filename, row.length_bytes) for row in rows]
+    there = list(compress(rows, still_there(versions)))
     found = [spark.createDataFrame([], DRIFT.schema)]
     if known_version is not None:
         found.append(tables.read(spark, warehouse, DRIFT))
@@ -56,7 +58,7 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
 
 
 def _records(spark: SparkSession, settings: Settings, provider: Provider, files: Sequence[Row]) -> DataFrame:
-    odd = {file.filename for file in files if file.status != FileStatus.OK or looks_odd(file.filename)}
+    odd = {file.filename for file in files if file.status != FileStatus.OK} | odd_among([f.filename for f in files])
     ordinary = [file.filename for file in files if file.filename not in odd]
     lines = lines_of(spark, ordinary, sorted(odd), int(settings.max_record_bytes))
     return provider.records(lines, limits_of(settings, datetime.now(UTC)))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import compress
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -17,10 +17,10 @@ from conf.settings import Settings
 from jobs import tables
 from jobs.progress import say
 from jobs.providers import PROVIDERS, limits_of
-from jobs.reading import lines_of, looks_odd
+from jobs.reading import lines_of, odd_among
 from jobs.requests import read_requests
 from jobs.session import build_session
-from jobs.storage import FoundFile, is_still_there, local_path
+from jobs.storage import FoundFile, Location, location, still_there
 from jobs.story import elapsed, words_of
 from schemas.events import EVENTS
 from schemas.files import FILES, FileStatus
@@ -78,7 +78,7 @@ def explain(
     settings: Settings, message_id: str, *, with_copies: bool = True, spark: SparkSession | None = None
 ) -> Explanation:
     """Gather what is known; ConfigurationError if nothing is. With `spark` the session given is left running."""
-    warehouse = local_path(settings.warehouse)
+    warehouse = location(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
         raise ConfigurationError(f"No table `events` in {warehouse}: run stream_events first, or name its --warehouse.")
     session = spark or build_session(settings, "explain")
@@ -90,7 +90,7 @@ def explain(
 
 
 def _gathered(
-    spark: SparkSession, settings: Settings, warehouse: Path, message_id: str, with_copies: bool
+    spark: SparkSession, settings: Settings, warehouse: Location, message_id: str, with_copies: bool
 ) -> Explanation:
     is_message = F.col("message_id") == message_id
     stored = tables.read(spark, warehouse, EVENTS).where(is_message)
@@ -113,7 +113,7 @@ def _gathered(
     return found
 
 
-def _quarantined(spark: SparkSession, warehouse: Path, message_id: str) -> list[Row]:
+def _quarantined(spark: SparkSession, warehouse: Location, message_id: str) -> list[Row]:
     """Quarantined records in whose text the id stands."""
     if not tables.is_there(warehouse, QUARANTINE):
         return []
@@ -122,7 +122,7 @@ def _quarantined(spark: SparkSession, warehouse: Path, message_id: str) -> list[
     return named.select("filename", "position", "reason", "detail").orderBy("filename", "position").collect()
 
 
-def _add_copies(spark: SparkSession, settings: Settings, warehouse: Path, found: Explanation) -> None:
+def _add_copies(spark: SparkSession, settings: Settings, warehouse: Location, found: Explanation) -> None:
     """Read the files with duplicates again: a copy that was dropped is nowhere else."""
     found.copies = []
     kept = Counter((event.event_id, event.filename) for event in found.events)
@@ -130,7 +130,7 @@ def _add_copies(spark: SparkSession, settings: Settings, warehouse: Path, found:
         ledger = tables.read(spark, warehouse, FILES).where(F.col("provider") == provider)
         with_duplicates = ledger.where(F.col("events_duplicate") > 0).withColumn("at", F.unix_micros("modified_at"))
         lines = with_duplicates.select("filename", "at", "length_bytes", "status").collect()
-        there = [r for r in lines if is_still_there(FoundFile(r.at, r.filename, r.length_bytes))]
+        there = list(compress(lines, still_there([FoundFile(r.at, r.filename, r.length_bytes) for r in lines])))
         found.files_gone += len(lines) - len(there)
         if not there:
             continue
@@ -147,7 +147,7 @@ def _occurrences(
     spark: SparkSession, settings: Settings, provider: str, message_id: str, files: Sequence[Row]
 ) -> list[Row]:
     """Every event of the message in these files, the first of a file first."""
-    odd = {r.filename for r in files if r.status == FileStatus.CUT_OFF or looks_odd(r.filename)}
+    odd = {r.filename for r in files if r.status == FileStatus.CUT_OFF} | odd_among([r.filename for r in files])
     ordinary = [r.filename for r in files if r.filename not in odd]
     lines = lines_of(spark, ordinary, sorted(odd), int(settings.max_record_bytes)).where(_may_name(message_id))
     rows: DataFrame = PROVIDERS[provider].parser(settings)(lines, limits_of(settings, datetime.now(UTC)))

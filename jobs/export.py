@@ -23,7 +23,7 @@ from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import postgresql, tables
 from jobs.jars import POSTGRESQL, Jars
-from jobs.storage import local_path
+from jobs.storage import Location, local_path
 from schemas.catalog import TABLES
 from schemas.metrics import Profile
 from schemas.views import views
@@ -68,7 +68,7 @@ def target_of(text: str, settings: Settings) -> Target:
 
 
 def export(
-    spark: SparkSession, warehouse: Path, made: Collection[str], target: Target, profile: Profile
+    spark: SparkSession, warehouse: Location, made: Collection[str], target: Target, profile: Profile
 ) -> Sequence[str]:
     """Write the summaries `made`, and the views over them, to the target; their names."""
     tables.register(spark, warehouse, profile)

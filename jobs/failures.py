@@ -1,5 +1,7 @@
 """What went wrong, in one line, out of what Java, Spark and Python say about it."""
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from conf.errors import PipelineError
 
 _OF_THE_MACHINE = (
@@ -19,6 +21,8 @@ class MachineError(PipelineError):
 def of_machine(problem: BaseException) -> MachineError | None:
     """The failure as the operator is to read it, if the machine is its cause; None if it may be ours."""
     text = str(problem)
+    if isinstance(problem, BotoCoreError | ClientError):
+        return MachineError(f"S3: {text}")
     return MachineError(cause(text)) if any(words in text for words in _OF_THE_MACHINE) else None
 
 

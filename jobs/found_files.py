@@ -16,7 +16,7 @@ from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
 from jobs.crash_points import reached
-from jobs.storage import FoundFile, list_files
+from jobs.storage import FoundFile, list_files, location
 
 Offset = dict[str, Any]
 DIGEST_BYTES = 16
@@ -30,7 +30,7 @@ def digest(key: str) -> bytes:
 class FoundFiles(DataSource):
     """New object versions below the option `root`, oldest first, a bounded number per batch.
 
-    Options: `root`, a local folder; `seen`, a file of 16-byte digests of versions taken before; `max_files` and
+    Options: `root`, a folder; `seen`, a file of 16-byte digests of versions taken before; `max_files` and
     `max_bytes` of a batch (one file is always taken); `once`, true to look only at the start.
     """
 
@@ -52,7 +52,7 @@ class FoundFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow
     """Lists when nothing found is left over; a version once handed out is never handed out again."""
 
     def __init__(self, options: dict[str, str]) -> None:
-        self.root = Path(options["root"])
+        self.root = location(options["root"])
         self.max_files = int(options["max_files"])
         self.max_bytes = int(options["max_bytes"])
         seen = Path(options["seen"]).read_bytes()

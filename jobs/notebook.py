@@ -14,7 +14,7 @@ from jobs import tables
 from jobs.progress import say
 from jobs.requests import read_requests
 from jobs.session import PROJECT, build_session
-from jobs.storage import local_path
+from jobs.storage import Location, location
 from jobs.story import stories
 from schemas.catalog import TABLES
 from schemas.requests import REQUESTS
@@ -47,12 +47,12 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
 def environment(settings: Settings) -> dict[str, str]:
     """The environment variables that give a notebook these settings, wherever it stands."""
     # Relative folders count from where the job is started; a kernel stands in the notebook's folder.
-    folders = {name: str(local_path(getattr(settings, name))) for name in ("input", "warehouse")}
+    folders = {name: str(location(getattr(settings, name))) for name in ("input", "warehouse")}
     return as_environment(settings.model_copy(update=folders))
 
 
-def _warehouse(settings: Settings) -> Path:
-    warehouse = local_path(settings.warehouse)
+def _warehouse(settings: Settings) -> Location:
+    warehouse = location(settings.warehouse)
     there = [table.name for table in TABLES if tables.is_there(warehouse, table)]
     if missing := [name for name in NEEDED if name not in there]:
         raise ConfigurationError(

@@ -6,12 +6,12 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from conf.errors import ConfigurationError
-from jobs.storage import local_path
+from jobs.storage import location
 
 
 def delta_table(spark: SparkSession, path: str, setting: str) -> DataFrame:
     """The Delta table at the path that the setting names."""
-    folder = str(local_path(path))
+    folder = str(location(path))
     if not DeltaTable.isDeltaTable(spark, folder):
         raise ConfigurationError(f"{setting}: {folder} is no Delta table; name the folder of one.")
     return spark.read.format("delta").load(folder)

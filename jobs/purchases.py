@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from conf.settings import PurchaseColumns, PurchasesSettings, Settings
 from jobs import csv_files, own_tables
 from jobs.progress import say
-from jobs.storage import local_path
+from jobs.storage import location
 from schemas.purchases import STATED
 from transforms.people import AddressRules
 from transforms.purchases import is_purchase, of_log, of_profiles, of_table, to_purchases
@@ -52,7 +52,7 @@ def _zone(settings: Settings) -> str:
 def _log(spark: SparkSession, settings: Settings) -> DataFrame | None:
     """The rows of the files as texts of the columns STATED; None if there are no files."""
     stated = settings.purchases.path
-    folder = local_path(stated) if stated else local_path(settings.input) / "purchases"
+    folder = location(stated) if stated else location(settings.input) / "purchases"
     files = csv_files.files_in(folder, "purchases.path" if stated else None)
     return csv_files.texts_of_files(spark, files, _columns_of_log)
 

@@ -1,6 +1,6 @@
 """Files as lines of text: by Spark's own reader where it reads them rightly, by ours where it would not."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import reduce
 
 import pyarrow as pa
@@ -8,7 +8,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.odd_files import GZIP_MAGIC, ODD_LINES, read_files
-from jobs.storage import head, open_binary
+from jobs.s3 import SCHEMES
+from jobs.storage import each, head, open_binary
 from transforms.records import is_foreign, raw_lines
 
 _OTHER_FORMATS = (".zip", ".snappy", ".parquet", ".orc", ".avro", ".bz2", ".zst", ".lz4", ".deflate", ".xz")
@@ -26,8 +27,15 @@ def lines_of(spark: SparkSession, ordinary: Sequence[str], odd: Sequence[str], m
     return reduce(DataFrame.unionByName, parts)
 
 
-def looks_odd(uri: str) -> bool:
-    """Whether Spark's own reader would misread the file: name and first bytes disagree, or it is no text."""
+def odd_among(uris: Collection[str]) -> set[str]:
+    """Those of the files that Spark's own reader would misread, by their names and first bytes."""
+    return {uri for uri, is_odd in zip(uris, each(_looks_odd, uris), strict=True) if is_odd}
+
+
+def _looks_odd(uri: str) -> bool:
+    """Whether name and first bytes disagree, or it is no text, or Hadoop cannot name it."""
+    if uri.startswith(SCHEMES) and {"", ".", ".."} & set(uri.split("/")[3:]):
+        return True  # a key such as `a//b`, which Hadoop takes for `a/b`
     start = head(uri)
     is_gzip = start.startswith(GZIP_MAGIC)
     return uri.lower().endswith(_OTHER_FORMATS) or is_gzip != uri.endswith(".gz") or (is_foreign(start) and not is_gzip)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import compress
 
 from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
@@ -16,7 +16,7 @@ from jobs.ledger import Line, to_ledger
 from jobs.locks import writing
 from jobs.progress import say
 from jobs.providers import Provider
-from jobs.storage import FoundFile, is_still_there
+from jobs.storage import FoundFile, Location, still_there
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE
@@ -26,7 +26,7 @@ _LOADED = (EVENTS, QUARANTINE, FILES)
 """The tables to which each batch appends once."""
 
 
-def refuse_lost_tables(spark: SparkSession, warehouse: Path, providers: Iterable[Provider]) -> None:
+def refuse_lost_tables(spark: SparkSession, warehouse: Location, providers: Iterable[Provider]) -> None:
     """Refuse a warehouse that lacks a table of a provider whose files were loaded: they would not be read again.
 
     One that keeps versions of each file date is not missed by a table of newest versions that never named it.
@@ -47,7 +47,7 @@ def refuse_lost_tables(spark: SparkSession, warehouse: Path, providers: Iterable
             )
 
 
-def refuse_wrong_clock(spark: SparkSession, warehouse: Path, now: datetime, tolerance: timedelta) -> None:
+def refuse_wrong_clock(spark: SparkSession, warehouse: Location, now: datetime, tolerance: timedelta) -> None:
     """Refuse to load at a time long before the newest load: which event times are too late depends on the clock."""
     newest = tables.read(spark, warehouse, FILES).agg(F.max("etl_time").alias("newest")).first()
     if newest and newest.newest and now < newest.newest.replace(tzinfo=UTC) - tolerance:
@@ -58,7 +58,7 @@ def refuse_wrong_clock(spark: SparkSession, warehouse: Path, now: datetime, tole
 
 
 def settle(
-    spark: SparkSession, warehouse: Path, provider: Provider, checkpoint: Checkpoint | None, now: datetime
+    spark: SparkSession, warehouse: Location, provider: Provider, checkpoint: Checkpoint | None, now: datetime
 ) -> None:
     """Refuse a checkpoint that does not fit the tables; give rows of a lost one their line of the ledger.
 
@@ -78,7 +78,7 @@ def settle(
             _account_for(spark, writer, provider, f"{app.removesuffix(f'-{provider.name}')}-{newest}", now)
 
 
-def rows_by_file(spark: SparkSession, warehouse: Path, batch_id: str) -> dict[str, Counter[str]]:
+def rows_by_file(spark: SparkSession, warehouse: Location, batch_id: str) -> dict[str, Counter[str]]:
     """How many rows a batch has committed, per file: `accepted` events and `quarantined` records."""
     found: dict[str, Counter[str]] = {}
     for contract, outcome in ((EVENTS, "accepted"), (QUARANTINE, "quarantined")):
@@ -96,7 +96,8 @@ def _account_for(spark: SparkSession, writer: tables.Writer, provider: Provider,
         quarantined = tables.read(spark, writer.warehouse, QUARANTINE).where(mine)
         version = ("filename", F.unix_micros("file_modified_at"), "file_length_bytes")
         versions = quarantined.select(*version).distinct().collect()
-        again = [uri for uri, micros, size in versions if is_still_there(FoundFile(micros, uri, size))]
+        files = [FoundFile(micros, uri, size) for uri, micros, size in versions]
+        again = [file.uri for file in compress(files, still_there(files))]
         if again:
             table = DeltaTable.forPath(spark, tables.uri(writer.warehouse, QUARANTINE))
             table.delete(mine & F.col("filename").isin(again))

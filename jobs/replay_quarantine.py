@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -29,7 +28,7 @@ from jobs.locks import only_replay, writing, writing_events
 from jobs.providers import PROVIDERS, Provider, limits_of
 from jobs.session import build_session
 from jobs.sinks import append_new, keep_newest, release
-from jobs.storage import local_path
+from jobs.storage import Location, location
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED
 from schemas.quarantine import QUARANTINE, STILL, Reason, ReplayOutcome
@@ -83,7 +82,7 @@ def replay(settings: Settings, *, reason: str | None = None, spark: SparkSession
     """
     began = time.monotonic()
     wanted = None if reason is None else _reason(reason)
-    warehouse = local_path(settings.warehouse)
+    warehouse = location(settings.warehouse)
     for contract in (EVENTS, QUARANTINE):
         if not tables.is_there(warehouse, contract):
             raise ConfigurationError(
@@ -118,7 +117,7 @@ class Replayer:
 
     spark: SparkSession
     settings: Settings
-    warehouse: Path
+    warehouse: Location
     provider: Provider
 
     def replay(self, reason: Reason | None) -> tuple[Counter[tuple[str, str]], int]:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -14,7 +13,7 @@ from conf.settings import RequestsSettings, Settings
 from jobs import csv_files, own_tables, postgresql, tables
 from jobs.progress import say
 from jobs.rules import made_by
-from jobs.storage import local_path
+from jobs.storage import Location, each, location, version_of
 from schemas.requests import REQUESTS, STATED
 from transforms.increments import is_of, with_rows, without_rows
 from transforms.requests import changes, made_since, to_requests
@@ -96,7 +95,7 @@ def snapshot(spark: SparkSession, settings: Settings, *, full: bool) -> None:
     Of unchanged CSV files nothing is read again, of a Delta table nothing if its version is the same; with `full`
     everything is, and the table made anew.
     """
-    warehouse = local_path(settings.warehouse)
+    warehouse = location(settings.warehouse)
     now = _source(spark, settings)
     note = json.dumps(asdict(now))
     said = None if full else tables.note_of(warehouse, REQUESTS)
@@ -128,22 +127,23 @@ def _source(spark: SparkSession, settings: Settings) -> Source:
     bounds = [settings.earliest_event_time, settings.latest_event_time_days_after_load]
     read_as = made_by([wanted.model_dump(mode="json"), bounds])
     if wanted.source == "csv":
-        found = [(file.name, file.stat()) for file in _files(settings)]
-        return Source(read_as, {name: [state.st_size, state.st_mtime_ns] for name, state in found}, None)
+        files = _files(settings)
+        found = zip(files, each(version_of, files), strict=True)
+        return Source(read_as, {file.name: [now.length, now.modified_micros] for file, now in found if now}, None)
     if wanted.source == "delta":
         assert wanted.path is not None
-        return Source(read_as, {}, tables.newest_version(spark, str(local_path(wanted.path))))
+        return Source(read_as, {}, tables.newest_version(spark, str(location(wanted.path))))
     return Source(read_as, {}, None)
 
 
 # --- CSV
 
 
-def _folder(settings: Settings) -> Path:
-    return local_path(settings.requests.path) if settings.requests.path else local_path(settings.input) / "requests"
+def _folder(settings: Settings) -> Location:
+    return location(settings.requests.path) if settings.requests.path else location(settings.input) / "requests"
 
 
-def _files(settings: Settings) -> list[Path]:
+def _files(settings: Settings) -> list[Location]:
     return csv_files.files_in(_folder(settings), "requests.path" if settings.requests.path else None)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from conf.settings import Settings
-from jobs.jars import CACHE, DELTA, POSTGRESQL, Jars, fetch_jars
+from jobs import s3
+from jobs.jars import CACHE, DELTA, POSTGRESQL, S3, Jars, fetch_jars
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -25,12 +26,19 @@ def build_session(settings: Settings, app_name: str, *further: Jars) -> SparkSes
     if is_local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     wanted = [DELTA, *further, *([POSTGRESQL] if settings.requests.source == "postgresql" else [])]
+<<<<<<< HEAD
     jars = [jar for one in dict.fromkeys(wanted) for jar in fetch_jars(CACHE / "ivy", one)]
+=======
+    if settings.is_on_s3:
+        wanted.append(S3)
+    jars = [jar for one in dict.fromkeys(wanted) for jar in fetch_jars(PROJECT / ".cache" / "ivy", one)]
+>>>>>>> 9170774 (feat(s3): places in S3 beside folders, leases for locks, and what S3A needs)
     partitions = settings.spark.shuffle_partitions or (2 * (os.cpu_count() or 1) if is_local else 200)
     conf = {
         "spark.master": settings.spark.master,
         "spark.app.name": app_name,
         "spark.jars": ",".join(str(jar) for jar in jars),
+        **(_of_s3(settings) if settings.is_on_s3 else {}),
         "spark.driver.memory": settings.spark.driver_memory,
         # Throughput counts here, not pauses: a tenth faster than Java's default collector.
         "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
@@ -61,3 +69,17 @@ def build_session(settings: Settings, app_name: str, *further: Jars) -> SparkSes
     # PySpark's own logger repeats each failure that we report in one line.
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _of_s3(settings: Settings) -> dict[str, str]:
+    """What S3A needs to find the store, and whose credentials it uses, as AWS's own tools do."""
+    s3.use(settings.s3)
+    conf = {
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials."
+        "DefaultCredentialsProvider",
+        "spark.hadoop.fs.s3a.endpoint.region": s3.region(),
+    }
+    if endpoint := s3.endpoint():
+        conf["spark.hadoop.fs.s3a.endpoint"] = conf["spark.executorEnv.AWS_ENDPOINT_URL_S3"] = endpoint
+        conf["spark.hadoop.fs.s3a.path.style.access"] = "true"
+    return conf

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -11,6 +10,7 @@ from pyspark.sql import functions as F
 from jobs import tables
 from jobs.crash_points import reached
 from jobs.locks import writing_events
+from jobs.storage import Location
 from schemas.contract import TableContract
 from schemas.events import EVENTS
 from transforms.events import DayRange, duplicates, repeated, within
@@ -64,7 +64,7 @@ def keep_newest(
     rows: DataFrame,
     states: Iterable[TableContract],
     histories: Mapping[str, TableContract],
-    warehouse: Path,
+    warehouse: Location,
     stamp: Mapping[str, Column],
 ) -> None:
     """Bring tables of newest versions up to date with those in `rows`; the same versions again change nothing.

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,7 +15,7 @@ from jobs import requests, tables
 from jobs.drift import read_drift
 from jobs.purchases import read_purchases
 from jobs.rules import made_by
-from jobs.storage import local_path
+from jobs.storage import Location, location
 from schemas.campaigns import CAMPAIGN_KEY
 from schemas.catalog import TABLES
 from schemas.contract import TableContract
@@ -62,7 +61,7 @@ class Sources:
 
     def __init__(self, spark: SparkSession, settings: Settings, *, full: bool) -> None:
         self.spark, self.settings, self._full = spark, settings, full
-        self._warehouse = local_path(settings.warehouse)
+        self._warehouse = location(settings.warehouse)
         self.as_of = datetime.now(UTC)
         self._versions: dict[str, int] = {}
         # The ledger first: what its lines count is then in the version of every other table, whenever it is looked at.
@@ -398,7 +397,7 @@ def _with_message_account(events: DataFrame) -> DataFrame:
     return events.withColumn("message_account", account_of_message())
 
 
-def without(contract: TableContract, warehouse: Path) -> ConfigurationError:
+def without(contract: TableContract, warehouse: Location) -> ConfigurationError:
     """A warehouse lacks a table that the stream makes."""
     return ConfigurationError(
         f"No table `{contract.name}` in {warehouse}: run stream_events first, or name its --warehouse."

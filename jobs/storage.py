@@ -1,13 +1,23 @@
-"""Folders as the stream sees them: which object versions are there, and their bytes."""
+"""Folders as jobs see them, on a disk or in S3: which object versions are there, and their bytes."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from conf.errors import ConfigurationError
+from jobs import s3
+from jobs.s3 import S3Path
+
+Location = Path | S3Path
+"""A folder or file; `str` gives it as Spark takes it."""
+_Asked = TypeVar("_Asked")
+_Told = TypeVar("_Told")
+_AT_ONCE = s3.MOST_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -15,9 +25,9 @@ class FoundFile:
     """One object version: the same URI with another time or length is another version."""
 
     modified_micros: int
-    """Modification time, microseconds since 1970-01-01 UTC."""
+    """Modification time, microseconds since 1970-01-01 UTC; of S3 in whole seconds, as every answer states it."""
     uri: str
-    """Decoded, `file:///…`."""
+    """Decoded, `file:///…` or `s3a://…`."""
     length: int
     """Bytes as stored."""
     is_hidden: bool = False
@@ -29,26 +39,44 @@ class FoundFile:
         return f"{self.uri}\n{self.modified_micros}\n{self.length}"
 
 
-def local_path(location: str) -> Path:
-    """The folder or file that a path or `file:` URI names; other schemes are refused."""
-    parts = urlsplit(location)
+def location(text: str) -> Location:
+    """The place that a path, or a URI of `file:` or `s3a:`, names; other schemes are refused."""
+    if text.startswith(s3.SCHEMES):
+        return S3Path.of(text)
+    return local_path(text)
+
+
+def local_path(text: str) -> Path:
+    """The folder or file of this machine that a path or `file:` URI names; other schemes are refused."""
+    parts = urlsplit(text)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
-    if "://" in location:
-        raise ConfigurationError(
-            f"`{location}`: only folders of this machine can be read and written yet; give a path or a file: URI."
-        )
-    return Path(location).absolute()
+    if "://" in text:
+        raise ConfigurationError(f"`{text}`: give a path, a file: URI, or where the job can use S3 an s3a: URI.")
+    return Path(text).absolute()
 
 
-def path_of(uri: str) -> str:
-    """The local path of a decoded `file:///…` URI."""
-    return uri.removeprefix("file://")
-
-
-def list_files(root: Path) -> Iterator[FoundFile]:
+def list_files(root: Location) -> Iterator[FoundFile]:
     """Every file below `root`, hidden ones too; links are followed. What vanishes meanwhile is left out."""
+    return _listed_objects(root) if isinstance(root, S3Path) else _listed_files(root)
 
+
+def _listed_objects(root: S3Path) -> Iterator[FoundFile]:
+    start = len(f"{root.key}/") if root.key else 0
+    for one in root.objects():
+        key = one["Key"]
+        if not (key.endswith("/") and one["Size"] == 0):  # else what some programs make for a folder
+            yield s3_file(root.bucket, key, one["LastModified"].timestamp(), one["Size"], below=start)
+
+
+def s3_file(bucket: str, key: str, modified: float, length: int, *, below: int = 0) -> FoundFile:
+    """An object as a version; `modified` in seconds since 1970, `below` characters of the key name the root."""
+    parts = key[below:].split("/")
+    hidden = any(part.startswith((".", "_")) for part in parts)
+    return FoundFile(int(modified) * 1_000_000, f"s3a://{bucket}/{key}", length, hidden)
+
+
+def _listed_files(root: Path) -> Iterator[FoundFile]:
     def walk(folder: str, is_hidden: bool) -> Iterator[FoundFile]:
         try:
             with os.scandir(folder) as entries:
@@ -73,24 +101,64 @@ def _version(path: str, stat: os.stat_result, is_hidden: bool) -> FoundFile:
     return FoundFile(stat.st_mtime_ns // 1000, f"file://{name}", stat.st_size, is_hidden)
 
 
+def version_of(place: Location) -> FoundFile | None:
+    """The version that is at the place; None if it is gone. One HEAD on S3."""
+    if isinstance(place, S3Path):
+        if (found := place.head()) is None:
+            return None
+        return s3_file(place.bucket, place.key, found["LastModified"].timestamp(), found["ContentLength"])
+    try:
+        return _version(str(place), place.stat(), False)
+    except OSError:
+        return None
+
+
 def is_still_there(file: FoundFile) -> bool:
     """Whether the URI still holds this very version."""
-    try:
-        stat = os.stat(path_of(file.uri))
-    except OSError:
-        return False
-    return (stat.st_mtime_ns // 1000, stat.st_size) == (file.modified_micros, file.length)
+    now = version_of(_place(file.uri))
+    return now is not None and now.key == file.key
+
+
+def still_there(files: Collection[FoundFile]) -> list[bool]:
+    """The same of each file, in order."""
+    return each(is_still_there, files)
+
+
+def read_first(place: Location, size: int) -> bytes:
+    """The first bytes of a file, no more than these from S3; raises OSError if it cannot be read."""
+    if isinstance(place, S3Path):
+        return place.read_first(size)
+    with place.open("rb", buffering=0) as file:
+        return file.read(size)
 
 
 def head(uri: str, size: int = 10) -> bytes:
     """The first bytes of a file; none if it is gone."""
     try:
-        with open(path_of(uri), "rb", buffering=0) as file:
-            return file.read(size)
+        return read_first(_place(uri), size)
     except OSError:
         return b""
 
 
 def open_binary(uri: str) -> BinaryIO:
     """The bytes of a file, to be read from the front."""
-    return open(path_of(uri), "rb")
+    place = _place(uri)
+    return place.open() if isinstance(place, S3Path) else place.open("rb")
+
+
+def remove(folder: Location) -> None:
+    """Take away the folder and all in it; nothing if it is not there."""
+    if isinstance(folder, S3Path):
+        folder.remove()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place(uri: str) -> Location:
+    return S3Path.of_object(uri) if uri.startswith(s3.SCHEMES) else Path(uri.removeprefix("file://"))
+
+
+def each(asked: Callable[[_Asked], _Told], items: Collection[_Asked]) -> list[_Told]:
+    """`asked` of every item, in order, of several at once: on S3 each waits for the network most of its time."""
+    with ThreadPoolExecutor(max(1, min(_AT_ONCE, len(items)))) as pool:
+        return list(pool.map(asked, items))

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,7 +26,7 @@ from jobs.progress import BatchReport, say, tell
 from jobs.providers import PROVIDERS, Provider
 from jobs.recovery import refuse_lost_tables, refuse_wrong_clock, settle
 from jobs.session import build_session
-from jobs.storage import local_path
+from jobs.storage import Location, location
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.quarantine import QUARANTINE
@@ -112,7 +111,7 @@ def load(
 ) -> list[BatchReport]:
     """Run the job; the reports of its batches. With `spark` the session given is used, and left running."""
     stop = stop or Stop()
-    source, warehouse = local_path(settings.input), local_path(settings.warehouse)
+    source, warehouse = location(settings.input), location(settings.warehouse)
     providers = _present(source, list(PROVIDERS) if provider == "all" else [provider])
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
@@ -133,7 +132,7 @@ def load(
         return [report for one in running for report in one.reports]
 
 
-def _prepare(spark: SparkSession, settings: Settings, warehouse: Path, providers: Sequence[Provider]) -> None:
+def _prepare(spark: SparkSession, settings: Settings, warehouse: Location, providers: Sequence[Provider]) -> None:
     """Make the tables or bring them up to date; refuse a warehouse or checkpoint that would lead to wrong tables."""
     own = [table for provider in providers for table in provider.own_tables]
     now = _now()
@@ -146,7 +145,7 @@ def _prepare(spark: SparkSession, settings: Settings, warehouse: Path, providers
         settle(spark, warehouse, provider, read_checkpoint(_checkpoint_of(settings, provider)), now)
 
 
-def _present(source: Path, providers: list[str]) -> list[str]:
+def _present(source: Location, providers: list[str]) -> list[str]:
     present = [name for name in providers if (source / name).is_dir()]
     for name in providers:
         if name not in present and present:
@@ -162,7 +161,7 @@ def _present(source: Path, providers: list[str]) -> list[str]:
 def _started(
     spark: SparkSession, settings: Settings, provider: Provider, available_now: bool, stop: Stop
 ) -> Iterator[Running]:
-    warehouse = local_path(settings.warehouse)
+    warehouse = location(settings.warehouse)
     checkpoint = _checkpoint_of(settings, provider)
     running = Running(provider.name, [])
     loader: BatchLoader | None = None
@@ -196,7 +195,7 @@ def _started(
         seen.flush()
         stream = (
             spark.readStream.format("found_files")
-            .option("root", str(local_path(settings.input) / provider.name))
+            .option("root", str(location(settings.input) / provider.name))
             .option("seen", seen.name)
             .option("max_files", str(settings.max_files_per_batch))
             .option("max_bytes", str(int(settings.max_bytes_per_batch)))
@@ -216,7 +215,7 @@ def _started(
             running.query.stop()
 
 
-def _seen(spark: SparkSession, warehouse: Path, provider: str) -> bytes:
+def _seen(spark: SparkSession, warehouse: Location, provider: str) -> bytes:
     """The digests of all object versions in the ledger, one after the other (see FoundFiles)."""
     micros = F.unix_micros("modified_at").cast("string")
     key = F.concat_ws("\n", "filename", micros, F.col("length_bytes").cast("string"))
@@ -229,8 +228,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _checkpoint_of(settings: Settings, provider: Provider) -> Path:
-    return local_path(settings.checkpoints_uri) / provider.name
+def _checkpoint_of(settings: Settings, provider: Provider) -> Location:
+    return location(settings.checkpoints_uri) / provider.name
 
 
 def _check_limit(report: BatchReport, limit: QuarantineLimit) -> None:

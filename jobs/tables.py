@@ -1,13 +1,11 @@
 """The Delta tables of a warehouse: made from their contracts, appended to once per batch."""
 
 import json
-import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, reduce
 from operator import and_
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +16,7 @@ from pyspark.sql.types import StructType
 
 from conf.errors import ConfigurationError, PipelineError
 from jobs.locks import writing
+from jobs.storage import Location, each, remove
 from schemas.catalog import TABLES, with_metrics
 from schemas.contract import STATISTICS, TableContract, missing_columns
 from schemas.metrics import DEFAULT_PROFILE, Profile
@@ -33,24 +32,24 @@ class ContractError(PipelineError):
     """Rows or a table do not fit the contract; only a change of code or table helps."""
 
 
-def uri(warehouse: Path, contract: TableContract) -> str:
+def uri(warehouse: Location, contract: TableContract) -> str:
     """Where the table lies."""
     return f"{warehouse}/{contract.name}"
 
 
-def is_there(warehouse: Path, contract: TableContract) -> bool:
+def is_there(warehouse: Location, contract: TableContract) -> bool:
     """Whether the table is there: a folder without a commit, as a job killed while it makes one leaves it, is none."""
     return any((warehouse / contract.name / "_delta_log").glob("[0-9]*.json"))
 
 
-def create(spark: SparkSession, warehouse: Path, contract: TableContract) -> None:
+def create(spark: SparkSession, warehouse: Location, contract: TableContract) -> None:
     """Make the table if it is not there; add columns it lacks; one of another shape is refused."""
     path = uri(warehouse, contract)
     if is_there(warehouse, contract):
         _migrate(spark, path, contract)
         return
     # What was begun and never committed: Delta would take the folder for a table, and not make one.
-    shutil.rmtree(warehouse / contract.name / "_delta_log", ignore_errors=True)
+    remove(warehouse / contract.name / "_delta_log")
     builder = DeltaTable.createIfNotExists(spark).location(path).comment(contract.grain)
     builder = builder.addColumns(contract.stored_schema)
     if contract.partitioned_by:
@@ -119,7 +118,7 @@ def _quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
-def properties(spark: SparkSession, warehouse: Path, contract: TableContract) -> Mapping[str, str]:
+def properties(spark: SparkSession, warehouse: Location, contract: TableContract) -> Mapping[str, str]:
     """The properties that the stored table has; none if it is not there."""
     return _stored(spark, uri(warehouse, contract)).properties if is_there(warehouse, contract) else {}
 
@@ -134,7 +133,7 @@ class Commits:
     """The newest batch of each `Writer.app_id`."""
 
 
-def commits(spark: SparkSession, warehouse: Path, contract: TableContract) -> Commits | None:
+def commits(spark: SparkSession, warehouse: Location, contract: TableContract) -> Commits | None:
     """The commits of the table; None if it is not there."""
     if not is_there(warehouse, contract):
         return None
@@ -149,7 +148,7 @@ def newest_version(spark: SparkSession, path: str) -> int:
     return int(_snapshot(spark, path).version())
 
 
-def version(spark: SparkSession, warehouse: Path, contract: TableContract) -> int:
+def version(spark: SparkSession, warehouse: Location, contract: TableContract) -> int:
     """The number of the table's newest commit."""
     return newest_version(spark, uri(warehouse, contract))
 
@@ -160,7 +159,7 @@ def _snapshot(spark: SparkSession, path: str) -> Any:
     return log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
 
 
-def read(spark: SparkSession, warehouse: Path, contract: TableContract, version: int | None = None) -> DataFrame:
+def read(spark: SparkSession, warehouse: Location, contract: TableContract, version: int | None = None) -> DataFrame:
     """The table as it is whenever the rows are read; with `version` as that commit left it."""
     reader = spark.read.format("delta")
     if version is not None:
@@ -175,7 +174,7 @@ def shaped_as(rows: DataFrame, contract: TableContract) -> DataFrame:
     return rows.select(*_shape(contract.name, contract.stored_schema.json()))
 
 
-def replace(spark: SparkSession, warehouse: Path, rows: DataFrame, contract: TableContract, note: str) -> None:
+def replace(spark: SparkSession, warehouse: Location, rows: DataFrame, contract: TableContract, note: str) -> None:
     """Make `rows` the whole table in one commit, which bears the note; until then readers see the one before.
 
     A table that is not there is made first, without rows.
@@ -230,7 +229,7 @@ def in_parts(rows: DataFrame, contract: TableContract) -> DataFrame:
 
 def replace_parts(
     spark: SparkSession,
-    warehouse: Path,
+    warehouse: Location,
     rows: DataFrame,
     contract: TableContract,
     days: Collection[date | None],
@@ -257,7 +256,7 @@ class Difference:
     removed: frozenset[str]
 
 
-def difference(warehouse: Path, contract: TableContract, before: int, now: int) -> Difference | None:
+def difference(warehouse: Location, contract: TableContract, before: int, now: int) -> Difference | None:
     """Between two versions; None if the earlier one cannot be read any more: its log or one of its files is gone.
 
     The commits in between say it, in the form of Delta's protocol ("Add File and Remove File"): no table is opened.
@@ -275,20 +274,21 @@ def difference(warehouse: Path, contract: TableContract, before: int, now: int) 
         added = (added - gone) | (new - removed)
         removed -= new
     folder = warehouse / contract.name
-    if not all((folder / unquote(file)).exists() for file in removed):
+    if not all(each(lambda file: (folder / unquote(file)).is_file(), removed)):
         return None
     days = {_day_of(file) for file in added | removed} if contract.partitioned_by else set()
     return Difference(frozenset(days), *(frozenset(file.rpartition("/")[2] for file in of) for of in (added, removed)))
 
 
-def _can_be_made_again(warehouse: Path, contract: TableContract, version: int) -> bool:
+def _can_be_made_again(warehouse: Location, contract: TableContract, version: int) -> bool:
     """Whether the log still leads to a version: from a checkpoint, or from its beginning, by every commit since.
 
     Delta's clean-up takes old checkpoints, and may leave commits behind that were based on them.
     """
-    log = warehouse / contract.name / "_delta_log"
-    while not any(log.glob(f"{version:020}.checkpoint*")):
-        if not _commit(warehouse, contract, version).exists():
+    names = {path.name for path in (warehouse / contract.name / "_delta_log").iterdir()}
+    from_checkpoint = {name.partition(".")[0] for name in names if ".checkpoint" in name}
+    while f"{version:020}" not in from_checkpoint:
+        if f"{version:020}.json" not in names:
             return False
         if version == 0:
             return True
@@ -296,11 +296,11 @@ def _can_be_made_again(warehouse: Path, contract: TableContract, version: int) -
     return True
 
 
-def _commit(warehouse: Path, contract: TableContract, version: int) -> Path:
+def _commit(warehouse: Location, contract: TableContract, version: int) -> Location:
     return warehouse / contract.name / "_delta_log" / f"{version:020}.json"
 
 
-def _files_of(commit: Path) -> tuple[set[str], set[str]]:
+def _files_of(commit: Location) -> tuple[set[str], set[str]]:
     """The data files that a commit removed and those that it added, relative to the table, as URIs."""
     removed: set[str] = set()
     added: set[str] = set()
@@ -318,9 +318,10 @@ def _day_of(file: str) -> date | None:
     return None if day.startswith("__HIVE") else date.fromisoformat(day)
 
 
-def note_of(warehouse: Path, contract: TableContract) -> str | None:
+def note_of(warehouse: Location, contract: TableContract) -> str | None:
     """What the newest commit that bears a note says; None if there is none, or it is so old that its log is gone."""
-    for commit in sorted((warehouse / contract.name / "_delta_log").glob("[0-9]*.json"), reverse=True):
+    commits: list[Location] = [*(warehouse / contract.name / "_delta_log").glob("[0-9]*.json")]
+    for commit in sorted(commits, key=lambda path: path.name, reverse=True):
         for line in commit.read_text(encoding="utf-8").splitlines():
             # Of the actions of a commit only this one has it: others are not parsed.
             if line.startswith('{"commitInfo"') and (note := json.loads(line)["commitInfo"].get("userMetadata")):
@@ -328,7 +329,7 @@ def note_of(warehouse: Path, contract: TableContract) -> str | None:
     return None
 
 
-def refuse_other_profile(spark: SparkSession, warehouse: Path, profile: Profile) -> None:
+def refuse_other_profile(spark: SparkSession, warehouse: Location, profile: Profile) -> None:
     """Raise ConfigurationError if a table that carries metrics is there and lacks some of the profile's."""
     for contract in with_metrics(profile):
         if is_there(warehouse, contract) and missing_columns(contract, read(spark, warehouse, contract).columns):
@@ -338,7 +339,7 @@ def refuse_other_profile(spark: SparkSession, warehouse: Path, profile: Profile)
             )
 
 
-def register(spark: SparkSession, warehouse: Path, profile: Profile = DEFAULT_PROFILE) -> None:
+def register(spark: SparkSession, warehouse: Location, profile: Profile = DEFAULT_PROFILE) -> None:
     """Give the session every table that is there, and the views over them, under their own names.
 
     Raises ConfigurationError if the summaries were made with another profile.
@@ -368,7 +369,7 @@ class Writer:
     Delta lets one of the two win, for both write the same version of the same id.
     """
 
-    warehouse: Path
+    warehouse: Location
     app_id: str
     batch: int
 
@@ -385,7 +386,7 @@ class Writer:
 
 
 def upsert(
-    spark: SparkSession, warehouse: Path, versions: DataFrame, contract: TableContract, days: Sequence[date | None]
+    spark: SparkSession, warehouse: Location, versions: DataFrame, contract: TableContract, days: Sequence[date | None]
 ) -> None:
     """Merge one version per key into a table of newest versions, in one commit.
 
