@@ -26,13 +26,9 @@ def build_session(settings: Settings, app_name: str, *further: Jars) -> SparkSes
     if is_local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     wanted = [DELTA, *further, *([POSTGRESQL] if settings.requests.source == "postgresql" else [])]
-<<<<<<< HEAD
-    jars = [jar for one in dict.fromkeys(wanted) for jar in fetch_jars(CACHE / "ivy", one)]
-=======
     if settings.is_on_s3:
         wanted.append(S3)
-    jars = [jar for one in dict.fromkeys(wanted) for jar in fetch_jars(PROJECT / ".cache" / "ivy", one)]
->>>>>>> 9170774 (feat(s3): places in S3 beside folders, leases for locks, and what S3A needs)
+    jars = [jar for one in dict.fromkeys(wanted) for jar in fetch_jars(CACHE / "ivy", one)]
     partitions = settings.spark.shuffle_partitions or (2 * (os.cpu_count() or 1) if is_local else 200)
     conf = {
         "spark.master": settings.spark.master,
