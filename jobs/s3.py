@@ -124,8 +124,11 @@ class S3Path:
         return bool(self.key) and self.head() is not None
 
     def is_dir(self) -> bool:
-        """Whether any object lies below it: a LIST of one key."""
-        return any(True for _ in self.objects(most=1))
+        """Whether any object lies below it: a LIST of one key. Raises ConfigurationError if it may not be listed."""
+        try:
+            return any(True for _ in self.objects(most=1))
+        except ClientError as problem:
+            raise ConfigurationError(f"{self} cannot be listed: {said(problem)}.") from None
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
         """Nothing: folders need not be made. Raises ConfigurationError if the bucket is not there: one HEAD."""

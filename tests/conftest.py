@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from conf.settings import Settings, load_settings
 from jobs.jars import POSTGRESQL
 from jobs.session import build_session
-from tests.s3 import S3Server, running
+from tests.s3 import S3Server, running, to_be
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
@@ -31,24 +31,25 @@ def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> S
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL too."""
-    session = build_session(settings_for(Path("unused")), "tests", POSTGRESQL)
+def s3_to_be(tmp_path_factory: pytest.TempPathFactory) -> S3Server:
+    """Where the S3 server of the tests will be; its address and credentials are where every program looks for them."""
+    server = to_be(tmp_path_factory.mktemp("s3"))
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ.update(server.environment())  # before Java starts, which never looks again
+    return server
+
+
+@pytest.fixture(scope="session")
+def spark(s3_to_be: S3Server) -> Iterator[SparkSession]:
+    """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL and S3 too."""
+    settings = settings_for(Path("unused"), f"s3.endpoint={s3_to_be.endpoint}", "s3.lease_seconds=2")
+    session = build_session(settings, "tests", POSTGRESQL)
     yield session
     session.stop()
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3(s3_to_be: S3Server) -> Iterator[S3Server]:
     """An S3 server for all tests, each of which makes buckets of its own."""
-    with running(tmp_path_factory.mktemp("s3")) as server:
+    with running(s3_to_be) as server:
         yield server
-
-
-@pytest.fixture
-def s3_environment(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """The server, with its address and credentials where boto3, Java and child processes look for them."""
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    for name, value in s3.environment().items():
-        monkeypatch.setenv(name, value)
-    return s3

@@ -1,7 +1,9 @@
 """A real S3 server for tests, on a free port of this machine, and a proxy that makes its network slow and lossy."""
 
+import contextlib
 import fcntl
 import os
+import random
 import re
 import shutil
 import socket
@@ -59,25 +61,31 @@ class S3Server:
         self.client().create_bucket(Bucket=name)
 
 
+def to_be(folder: Path) -> S3Server:
+    """A server that may be started later, on a port that nothing listens on and the system gives to no client."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+            return S3Server(f"http://127.0.0.1:{probe.getsockname()[1]}", folder / "data")
+
+
 @contextmanager
-def running(folder: Path) -> Iterator[S3Server]:
-    """A server without a bucket, whose data lie below the folder; stopped at the end."""
+def running(server: S3Server) -> Iterator[S3Server]:
+    """The server, started without a bucket; stopped at the end."""
     program = _program()
-    data, log = folder / "data", folder / "log"
+    data, log, port = server.data, server.data.with_name("log"), urlsplit(server.endpoint).port
+    assert port
     data.mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     command = [str(program), "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet", "--keep-alive", "posix"]
     if not _has_attributes(data):
-        (folder / "attributes").mkdir()
-        command += ["--sidecar", str(folder / "attributes")]
+        data.with_name("attributes").mkdir()
+        command += ["--sidecar", str(data.with_name("attributes"))]
     environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
     with log.open("wb") as said:
         process = subprocess.Popen([*command, str(data)], stdout=said, stderr=said, env=environment)
     try:
         _wait_until_open(port, process, log)
-        yield S3Server(f"http://127.0.0.1:{port}", data)
+        yield server
     finally:
         process.terminate()
         process.wait(_PATIENCE_SECONDS)

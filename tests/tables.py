@@ -10,6 +10,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from jobs.generator import FileTruth, QuarantineTruth, SailthruTruth, Truth
+from jobs.s3 import S3Path
 from schemas.catalog import tables_with
 from schemas.contract import Role, TableContract
 from schemas.events import EVENTS, REPLAYED
@@ -51,17 +52,17 @@ def micros(at: datetime | None) -> int | None:
     return None if at is None else round(at.timestamp() * 1_000_000)
 
 
-def assert_is_truth(warehouse: Path, source: Path, truth: Truth) -> None:
+def assert_is_truth(warehouse: Path, source: Path | S3Path, truth: Truth) -> None:
     """Every event, every ledger line and every quarantined record is as the generator knows it must be."""
     assert_events_are_truth(warehouse, truth)
     assert_files_are_truth(warehouse, source, truth.files, truth.quarantine)
 
 
 def assert_files_are_truth(
-    warehouse: Path, source: Path, files: Iterable[FileTruth], quarantine: Iterable[QuarantineTruth]
+    warehouse: Path, source: Path | S3Path, files: Iterable[FileTruth], quarantine: Iterable[QuarantineTruth]
 ) -> None:
     """Ledger and quarantine are as the generator of the files below `source` knows they must be."""
-    prefix = f"file://{source}/"
+    prefix = f"{source}/" if isinstance(source, S3Path) else f"file://{source}/"
     ledger = {row["filename"].removeprefix(prefix): row for row in rows_of(warehouse, FILES)}
     counts = ("records", "accepted", "quarantined", "control", "events", "status")
     found = {name: tuple(row[c] for c in counts) for name, row in ledger.items()}

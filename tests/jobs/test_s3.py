@@ -1,0 +1,234 @@
+"""Input, checkpoints and warehouse in S3, on a real S3 server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pyspark.sql import SparkSession
+
+from conf.errors import ConfigurationError
+from conf.settings import S3Settings, Settings
+from jobs import s3 as store
+from jobs.build_summaries import build
+from jobs.generator import generate_sailthru, generate_ses
+from jobs.locks import only_builder, only_loader, only_replay, writing_events
+from jobs.s3 import S3Path
+from jobs.storage import FoundFile, list_files, location
+from jobs.stream_events import load
+from schemas.events import EVENTS
+from schemas.files import FILES
+from tests.conftest import settings_for
+from tests.jobs.test_stream_events import event
+from tests.s3 import S3Server
+from tests.tables import assert_events_are_truth, assert_files_are_truth, assert_is_sailthru_truth, everything, rows_of
+
+
+class Bucket:
+    """A bucket of a test's own, whose objects the test sees as files without the code under test."""
+
+    def __init__(self, server: S3Server) -> None:
+        self.name = f"tests-{uuid4().hex[:12]}"
+        server.make_bucket(self.name)
+        self.folder = server.data / self.name
+        self._client = server.client()
+
+    def settings(self, *overrides: str) -> Settings:
+        """Input and warehouse in the bucket."""
+        places = {"input": f"s3a://{self.name}/in put", "warehouse": f"s3a://{self.name}/wärehouse"}
+        return settings_for(Path("unused"), *overrides).model_copy(update=places)
+
+    @property
+    def input(self) -> S3Path:
+        return S3Path(self.name, "in put")
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "wärehouse"
+
+    def put(self, key: str, body: bytes) -> None:
+        self._client.put_object(Bucket=self.name, Key=f"in put/{key}", Body=body)
+
+    def upload(self, folder: Path) -> None:
+        """Every file below the folder, under its own name."""
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                self.put(str(file.relative_to(folder)), file.read_bytes())
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """An empty bucket."""
+    return Bucket(s3)
+
+
+def test_both_providers_load_from_s3_into_s3_as_the_truth_says(
+    spark: SparkSession, bucket: Bucket, tmp_path: Path
+) -> None:
+    ses = generate_ses(tmp_path / "input", events=2000, seed=3, events_per_file=100)
+    sailthru = generate_sailthru(tmp_path / "input", messages=200, seed=3, days=2, update_days=1)
+    bucket.upload(tmp_path / "input")
+    load(bucket.settings("max_files_per_batch=15"), spark=spark)
+    assert_events_are_truth(bucket.warehouse, ses)
+    assert_is_sailthru_truth(bucket.warehouse, sailthru)
+    files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
+    assert_files_are_truth(bucket.warehouse, bucket.input, files, quarantine)
+    assert {row["bucket"] for row in rows_of(bucket.warehouse, EVENTS, ["bucket"])} == {bucket.name}
+    before = everything(bucket.warehouse)
+    assert load(bucket.settings(), spark=spark) == []
+    assert everything(bucket.warehouse) == before
+
+
+def test_summaries_on_s3_are_those_on_a_disk(spark: SparkSession, bucket: Bucket, tmp_path: Path) -> None:
+    generate_ses(tmp_path / "input", events=300, seed=4)
+    bucket.upload(tmp_path / "input")
+    bucket.put("requests/a.csv", b"\xef\xbb\xbfmessage_id,region\nm1,north\n")
+    (tmp_path / "input" / "requests").mkdir()
+    (tmp_path / "input" / "requests" / "a.csv").write_bytes(b"message_id,region\nm1,north\n")
+    only = ["messages", "region_summary", "journeys", "quality"]
+    for settings in (settings_for(tmp_path), bucket.settings()):
+        load(settings, provider="ses", spark=spark)
+        build(settings, only=only, spark=spark)
+    more = [event(number) for number in range(5)]
+    (tmp_path / "input" / "ses" / "more.json").write_text("\n".join(map(json.dumps, more)))
+    bucket.put("ses/more.json", "\n".join(map(json.dumps, more)).encode())
+    for settings in (settings_for(tmp_path), bucket.settings()):
+        load(settings, provider="ses", spark=spark)
+        build(settings, only=only, spark=spark)  # by parts: what is new is told by Delta's log in S3
+    on_s3, on_disk = everything(bucket.warehouse), everything(tmp_path / "warehouse")
+    assert on_s3.keys() == on_disk.keys()
+    for name in ("messages", "region_summary", "journeys", "requests"):
+        assert on_s3[name] == on_disk[name]
+
+
+def test_keys_of_any_name_are_read_each_once(spark: SparkSession, bucket: Bucket) -> None:
+    names = [
+        "a b.json",
+        "event type=open/ü%20+%.json",
+        "[x]{y}*?.json",
+        "a//b.json",
+        "c:d.json",
+        "日本/e.json",
+        "#&.json",
+    ]
+    for number, name in enumerate(names):
+        bucket.put(f"ses/{name}", json.dumps(event(number)).encode())
+    bucket.put("ses/empty/", b"")  # what some programs make for a folder
+    load(bucket.settings(), provider="ses", spark=spark)
+    assert load(bucket.settings(), provider="ses", spark=spark) == []
+    files = {row["filename"]: (row["status"], row["events_new"]) for row in rows_of(bucket.warehouse, FILES)}
+    assert files == {f"{bucket.input}/ses/{name}": ("ok", 1) for name in names}
+    assert {row["filename"] for row in rows_of(bucket.warehouse, EVENTS)} == set(files)
+
+
+def test_thousands_of_objects_are_listed_page_by_page(bucket: Bucket) -> None:
+    (bucket.folder / "in put" / "ses").mkdir(parents=True)
+    for number in range(2300):
+        (bucket.folder / "in put" / "ses" / f"{number}.json").write_bytes(b"{}")
+    found = list(list_files(location(f"s3a://{bucket.name}/in put/ses")))
+    assert len({file.uri for file in found}) == 2300
+    assert found[0] == FoundFile(found[0].modified_micros, f"{bucket.input}/ses/0.json", 2)
+
+
+_HOLDER = """
+import sys, time
+from conf.settings import S3Settings
+from jobs import s3
+from jobs.locks import only_loader
+from jobs.storage import location
+s3.use(S3Settings(lease_seconds=2, conditional_put=sys.argv[2] == "conditional"))
+with only_loader(location(sys.argv[1]), "ses"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def other_loader(warehouse: str, how: str = "conditional") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the loader's lock of the warehouse; killed in the end."""
+    command = [sys.executable, "-P", "-c", _HOLDER, warehouse, how]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as it:
+        try:
+            assert it.stdout
+            assert it.stdout.readline() == "held\n"
+            yield it
+        finally:
+            it.kill()
+
+
+@pytest.fixture
+def short_leases(s3: S3Server) -> Iterator[None]:
+    """Leases of two seconds in this process."""
+    before = store.in_use()
+    store.use(S3Settings(lease_seconds=2))
+    yield
+    store.use(before)
+
+
+@pytest.mark.usefixtures("short_leases")
+def test_a_second_loader_is_refused_while_the_first_is_alive_and_let_in_when_it_was_killed(bucket: Bucket) -> None:
+    settings = bucket.settings()
+    bucket.put("ses/a.json", b"{}")
+    with other_loader(settings.warehouse) as other:
+        with pytest.raises(
+            ConfigurationError, match=rf"Another loader of ses \(process {other.pid} on .*\) is at work"
+        ):
+            load(settings, provider="ses")
+        other.kill()
+        other.wait()
+        began = time.monotonic()
+        with only_loader(location(settings.warehouse), "ses"):
+            assert time.monotonic() - began < 10
+        with only_loader(location(settings.warehouse), "ses"):  # given back, it is free at once
+            assert time.monotonic() - began < 10
+
+
+@pytest.mark.usefixtures("short_leases")
+def test_who_stood_still_so_long_that_another_took_the_lock_ends_without_a_word_to_the_tables(bucket: Bucket) -> None:
+    warehouse = bucket.settings().warehouse
+    with other_loader(warehouse) as other:
+        other.send_signal(signal.SIGSTOP)
+        with only_loader(location(warehouse), "ses"):
+            other.send_signal(signal.SIGCONT)
+            assert other.wait(timeout=30) == 1
+            assert other.stderr
+            assert "was taken over: this process stood still for too long" in other.stderr.read()
+
+
+@pytest.mark.usefixtures("short_leases")
+def test_without_conditions_one_job_at_a_time_writes_whatever_it_does(bucket: Bucket) -> None:
+    warehouse = location(bucket.settings().warehouse)
+    with other_loader(str(warehouse), "unconditional"):
+        store.use(S3Settings(lease_seconds=2, conditional_put=False))
+        for only in (only_loader(warehouse, "sailthru"), only_builder(warehouse), only_replay(warehouse)):
+            with pytest.raises(ConfigurationError, match="is at work on"):
+                only.__enter__()
+    with only_loader(warehouse, "ses"), only_loader(warehouse, "sailthru"), writing_events(warehouse):
+        assert (bucket.warehouse / "_locks" / "writer.lock").exists()
+
+
+def test_a_store_that_ignores_conditions_is_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = store.client()
+    put = client.put_object
+    monkeypatch.setattr(
+        client, "put_object", lambda **asked: put(**{k: v for k, v in asked.items() if not k.startswith("If")})
+    )
+    with (
+        pytest.raises(ConfigurationError, match=r"does not honour IfNoneMatch.*s3\.conditional_put=false"),
+        only_loader(location(bucket.settings().warehouse), "ses"),
+    ):
+        pass
+
+
+def test_a_bucket_that_is_not_there_is_one_line(s3: S3Server) -> None:
+    settings = settings_for(Path("unused")).model_copy(update={"input": "s3a://no-such-bucket-of-ours/x"})
+    with pytest.raises(ConfigurationError, match="no-such-bucket-of-ours"):
+        load(settings, provider="ses")
