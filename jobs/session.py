@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from conf.settings import Settings
 from jobs import s3
 from jobs.jars import CACHE, DELTA, POSTGRESQL, S3, Jars, fetch_jars
+from jobs.log_store import LOG_STORE_CLASS, log_store_jar
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +30,8 @@ def build_session(settings: Settings, app_name: str, *further: Jars) -> SparkSes
     if settings.is_on_s3:
         wanted.append(S3)
     jars = [jar for one in dict.fromkeys(wanted) for jar in fetch_jars(CACHE / "ivy", one)]
+    if settings.is_on_s3:
+        jars.append(log_store_jar())
     partitions = settings.spark.shuffle_partitions or (2 * (os.cpu_count() or 1) if is_local else 200)
     conf = {
         "spark.master": settings.spark.master,
@@ -74,6 +77,7 @@ def _of_s3(settings: Settings) -> dict[str, str]:
         "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials."
         "DefaultCredentialsProvider",
         "spark.hadoop.fs.s3a.endpoint.region": s3.region(),
+        "spark.delta.logStore.s3a.impl": LOG_STORE_CLASS,
     }
     if endpoint := s3.endpoint():
         conf["spark.hadoop.fs.s3a.endpoint"] = conf["spark.executorEnv.AWS_ENDPOINT_URL_S3"] = endpoint
