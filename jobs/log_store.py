@@ -13,8 +13,9 @@ from conf.errors import PipelineError
 from jobs.jars import CACHE, DELTA, Jars, fetch_jars
 from jobs.locks import alone
 
+LOG_STORE = "spark.delta.logStore.s3a.impl"
 LOG_STORE_CLASS = "emailevents.ConditionalPutLogStore"
-"""What `spark.delta.logStore.s3a.impl` has to say."""
+"""What the setting `LOG_STORE` of Spark has to say."""
 # Eclipse's compiler is a jar without dependencies that runs on a Java without one: nobody needs a JDK.
 COMPILER = Jars("Eclipse's Java compiler", "org.eclipse.jdt:ecj:3.46.100", ())
 _SOURCE = Path(__file__).parent / "java" / "emailevents" / "ConditionalPutLogStore.java"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import s3
 from jobs.jars import CACHE, DELTA, POSTGRESQL, S3, Jars, fetch_jars
-from jobs.log_store import LOG_STORE_CLASS, log_store_jar
+from jobs.log_store import LOG_STORE, LOG_STORE_CLASS, log_store_jar
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -61,6 +62,11 @@ def build_session(settings: Settings, app_name: str, *further: Jars) -> SparkSes
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.streaming.ui.enabled": str(settings.spark.ui).lower(),
     }
+    if settings.is_on_s3 and (chosen := settings.spark.conf.get(LOG_STORE, LOG_STORE_CLASS)) != LOG_STORE_CLASS:
+        raise ConfigurationError(
+            f"spark.conf.{LOG_STORE} says {chosen}, with which two writers lose each other's commits on S3: leave it "
+            "out. For a store without conditional PUT there is s3.conditional_put=false."
+        )
     builder = SparkSession.builder
     for key, value in {**conf, **settings.spark.conf}.items():
         builder = builder.config(key, value)
@@ -77,8 +83,9 @@ def _of_s3(settings: Settings) -> dict[str, str]:
         "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials."
         "DefaultCredentialsProvider",
         "spark.hadoop.fs.s3a.endpoint.region": s3.region(),
-        "spark.delta.logStore.s3a.impl": LOG_STORE_CLASS,
     }
+    if settings.s3.conditional_put:
+        conf[LOG_STORE] = LOG_STORE_CLASS
     if endpoint := s3.endpoint():
         conf["spark.hadoop.fs.s3a.endpoint"] = conf["spark.executorEnv.AWS_ENDPOINT_URL_S3"] = endpoint
         conf["spark.hadoop.fs.s3a.path.style.access"] = "true"
