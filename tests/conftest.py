@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from conf.settings import Settings, load_settings
 from jobs.jars import POSTGRESQL
 from jobs.session import build_session
-from tests.s3 import S3Server, running, to_be
+from tests.s3 import Bucket, S3Server, running, to_be
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
@@ -53,3 +53,9 @@ def s3(s3_to_be: S3Server) -> Iterator[S3Server]:
     """An S3 server for all tests, each of which makes buckets of its own."""
     with running(s3_to_be) as server:
         yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> Bucket:
+    """An empty bucket."""
+    return Bucket(s3)

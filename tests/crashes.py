@@ -18,6 +18,7 @@ from conf.settings import Settings
 from jobs.crash_points import VARIABLE
 from jobs.generator import generate_sailthru
 from tests.conftest import FEW, settings_for
+from tests.s3 import Bucket
 from tests.tables import STATE_TABLES, assert_balanced, everything
 
 PROJECT = Path(__file__).parents[1]
@@ -76,8 +77,13 @@ def names_of(scenarios: Mapping[str, Scenario]) -> list[str]:
     return [name for name, of in scenarios.items() if (of.steps if ROUNDS else of.short)]
 
 
-def assert_kills_leave_no_trace(name: str, scenario: Scenario, parent: Path, spark: SparkSession) -> None:
-    """Kill the job at each step, let it end, compare all tables; print how often it was killed."""
+def assert_kills_leave_no_trace(
+    name: str, scenario: Scenario, parent: Path, spark: SparkSession, bucket: Bucket | None = None
+) -> None:
+    """Kill the job at each step, let it end, compare all tables; print how often it was killed.
+
+    With a bucket the job finds its files there, and has its warehouse there.
+    """
     random_order = random.Random(f"{SEED} {name}")
     kills: Counter[str] = Counter()
     began = time.monotonic()
@@ -86,8 +92,14 @@ def assert_kills_leave_no_trace(name: str, scenario: Scenario, parent: Path, spa
         scenario.prepare(folder, SEED * 1000 + number, spark)
         (folder / "warehouse").mkdir(exist_ok=True)
         shutil.copytree(folder / "warehouse", folder / "whole")
+        place = str(folder)
+        if bucket:
+            bucket.upload(folder, str(number))
+            place, folder = f"s3a://{bucket.name}/{number}", bucket.folder / str(number)
         whole, settings = (
-            settings_for(folder, *scenario.overrides).model_copy(update={"warehouse": str(folder / name)})
+            settings_for(folder, *scenario.overrides).model_copy(
+                update={"input": f"{place}/input", "warehouse": f"{place}/{name}"}
+            )
             for name in ("whole", "warehouse")
         )
         scenario.run(whole, spark)

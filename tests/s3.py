@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -67,6 +68,26 @@ def to_be(folder: Path) -> S3Server:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
             return S3Server(f"http://127.0.0.1:{probe.getsockname()[1]}", folder / "data")
+
+
+class Bucket:
+    """A bucket of a test's own, whose objects the test sees as files without the code under test."""
+
+    def __init__(self, server: S3Server) -> None:
+        self.name = f"tests-{uuid4().hex[:12]}"
+        server.make_bucket(self.name)
+        self.folder = server.data / self.name
+        self.client = server.client()
+
+    def put(self, key: str, body: bytes) -> None:
+        """An object."""
+        self.client.put_object(Bucket=self.name, Key=key, Body=body)
+
+    def upload(self, folder: Path, prefix: str) -> None:
+        """Every file below the folder, under its own name behind the prefix."""
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                self.put(f"{prefix}/{file.relative_to(folder)}", file.read_bytes())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.crashes import (
     sailthru_files,
     start_job,
 )
+from tests.s3 import Bucket
 from tests.tables import assert_is_truth
 
 KILLS = int(os.environ.get("CRASH_KILLS", "2"))
@@ -90,6 +92,16 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
     spark: SparkSession, tmp_path: Path, name: str
 ) -> None:
     assert_kills_leave_no_trace(name, SCENARIOS[name], tmp_path, spark)
+
+
+@pytest.mark.slow
+def test_killed_on_s3_the_tables_are_those_of_a_run_never_killed(
+    spark: SparkSession, tmp_path: Path, bucket: Bucket
+) -> None:
+    of_ses = SCENARIOS["ses"]
+    overrides = (*of_ses.overrides, "s3.lease_seconds=2")
+    scenario = replace(of_ses, overrides=overrides, short=("events committed", "ledger committed"))
+    assert_kills_leave_no_trace("ses on S3", scenario, tmp_path, spark, bucket)
 
 
 @pytest.mark.slow

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from pyspark.sql import SparkSession
@@ -27,46 +26,8 @@ from schemas.events import EVENTS
 from schemas.files import FILES
 from tests.conftest import settings_for
 from tests.jobs.test_stream_events import event
-from tests.s3 import S3Server
+from tests.s3 import Bucket, S3Server
 from tests.tables import assert_events_are_truth, assert_files_are_truth, assert_is_sailthru_truth, everything, rows_of
-
-
-class Bucket:
-    """A bucket of a test's own, whose objects the test sees as files without the code under test."""
-
-    def __init__(self, server: S3Server) -> None:
-        self.name = f"tests-{uuid4().hex[:12]}"
-        server.make_bucket(self.name)
-        self.folder = server.data / self.name
-        self._client = server.client()
-
-    def settings(self, *overrides: str) -> Settings:
-        """Input and warehouse in the bucket."""
-        places = {"input": f"s3a://{self.name}/in put", "warehouse": f"s3a://{self.name}/wärehouse"}
-        return settings_for(Path("unused"), *overrides).model_copy(update=places)
-
-    @property
-    def input(self) -> S3Path:
-        return S3Path(self.name, "in put")
-
-    @property
-    def warehouse(self) -> Path:
-        return self.folder / "wärehouse"
-
-    def put(self, key: str, body: bytes) -> None:
-        self._client.put_object(Bucket=self.name, Key=f"in put/{key}", Body=body)
-
-    def upload(self, folder: Path) -> None:
-        """Every file below the folder, under its own name."""
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                self.put(str(file.relative_to(folder)), file.read_bytes())
-
-
-@pytest.fixture
-def bucket(s3: S3Server) -> Bucket:
-    """An empty bucket."""
-    return Bucket(s3)
 
 
 def test_both_providers_load_from_s3_into_s3_as_the_truth_says(
@@ -74,38 +35,38 @@ def test_both_providers_load_from_s3_into_s3_as_the_truth_says(
 ) -> None:
     ses = generate_ses(tmp_path / "input", events=2000, seed=3, events_per_file=100)
     sailthru = generate_sailthru(tmp_path / "input", messages=200, seed=3, days=2, update_days=1)
-    bucket.upload(tmp_path / "input")
-    load(bucket.settings("max_files_per_batch=15"), spark=spark)
-    assert_events_are_truth(bucket.warehouse, ses)
-    assert_is_sailthru_truth(bucket.warehouse, sailthru)
+    bucket.upload(tmp_path / "input", "in put")
+    load(on_s3(bucket, "max_files_per_batch=15"), spark=spark)
+    assert_events_are_truth(warehouse_of(bucket), ses)
+    assert_is_sailthru_truth(warehouse_of(bucket), sailthru)
     files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
-    assert_files_are_truth(bucket.warehouse, bucket.input, files, quarantine)
-    assert {row["bucket"] for row in rows_of(bucket.warehouse, EVENTS, ["bucket"])} == {bucket.name}
-    before = everything(bucket.warehouse)
-    assert load(bucket.settings(), spark=spark) == []
-    assert everything(bucket.warehouse) == before
+    assert_files_are_truth(warehouse_of(bucket), S3Path(bucket.name, "in put"), files, quarantine)
+    assert {row["bucket"] for row in rows_of(warehouse_of(bucket), EVENTS, ["bucket"])} == {bucket.name}
+    before = everything(warehouse_of(bucket))
+    assert load(on_s3(bucket), spark=spark) == []
+    assert everything(warehouse_of(bucket)) == before
 
 
 def test_summaries_on_s3_are_those_on_a_disk(spark: SparkSession, bucket: Bucket, tmp_path: Path) -> None:
     generate_ses(tmp_path / "input", events=300, seed=4)
-    bucket.upload(tmp_path / "input")
-    bucket.put("requests/a.csv", b"\xef\xbb\xbfmessage_id,region\nm1,north\n")
+    bucket.upload(tmp_path / "input", "in put")
+    bucket.put("in put/requests/a.csv", b"\xef\xbb\xbfmessage_id,region\nm1,north\n")
     (tmp_path / "input" / "requests").mkdir()
     (tmp_path / "input" / "requests" / "a.csv").write_bytes(b"message_id,region\nm1,north\n")
     only = ["messages", "region_summary", "journeys", "quality"]
-    for settings in (settings_for(tmp_path), bucket.settings()):
+    for settings in (settings_for(tmp_path), on_s3(bucket)):
         load(settings, provider="ses", spark=spark)
         build(settings, only=only, spark=spark)
     more = [event(number) for number in range(5)]
     (tmp_path / "input" / "ses" / "more.json").write_text("\n".join(map(json.dumps, more)))
-    bucket.put("ses/more.json", "\n".join(map(json.dumps, more)).encode())
-    for settings in (settings_for(tmp_path), bucket.settings()):
+    bucket.put("in put/ses/more.json", "\n".join(map(json.dumps, more)).encode())
+    for settings in (settings_for(tmp_path), on_s3(bucket)):
         load(settings, provider="ses", spark=spark)
         build(settings, only=only, spark=spark)  # by parts: what is new is told by Delta's log in S3
-    on_s3, on_disk = everything(bucket.warehouse), everything(tmp_path / "warehouse")
-    assert on_s3.keys() == on_disk.keys()
+    in_bucket, on_disk = everything(warehouse_of(bucket)), everything(tmp_path / "warehouse")
+    assert in_bucket.keys() == on_disk.keys()
     for name in ("messages", "region_summary", "journeys", "requests"):
-        assert on_s3[name] == on_disk[name]
+        assert in_bucket[name] == on_disk[name]
 
 
 def test_keys_of_any_name_are_read_each_once(spark: SparkSession, bucket: Bucket) -> None:
@@ -119,13 +80,13 @@ def test_keys_of_any_name_are_read_each_once(spark: SparkSession, bucket: Bucket
         "#&.json",
     ]
     for number, name in enumerate(names):
-        bucket.put(f"ses/{name}", json.dumps(event(number)).encode())
-    bucket.put("ses/empty/", b"")  # what some programs make for a folder
-    load(bucket.settings(), provider="ses", spark=spark)
-    assert load(bucket.settings(), provider="ses", spark=spark) == []
-    files = {row["filename"]: (row["status"], row["events_new"]) for row in rows_of(bucket.warehouse, FILES)}
-    assert files == {f"{bucket.input}/ses/{name}": ("ok", 1) for name in names}
-    assert {row["filename"] for row in rows_of(bucket.warehouse, EVENTS)} == set(files)
+        bucket.put(f"in put/ses/{name}", json.dumps(event(number)).encode())
+    bucket.put("in put/ses/empty/", b"")  # what some programs make for a folder
+    load(on_s3(bucket), provider="ses", spark=spark)
+    assert load(on_s3(bucket), provider="ses", spark=spark) == []
+    files = {row["filename"]: (row["status"], row["events_new"]) for row in rows_of(warehouse_of(bucket), FILES)}
+    assert files == {f"s3a://{bucket.name}/in put/ses/{name}": ("ok", 1) for name in names}
+    assert {row["filename"] for row in rows_of(warehouse_of(bucket), EVENTS)} == set(files)
 
 
 def test_thousands_of_objects_are_listed_page_by_page(bucket: Bucket) -> None:
@@ -134,7 +95,18 @@ def test_thousands_of_objects_are_listed_page_by_page(bucket: Bucket) -> None:
         (bucket.folder / "in put" / "ses" / f"{number}.json").write_bytes(b"{}")
     found = list(list_files(location(f"s3a://{bucket.name}/in put/ses")))
     assert len({file.uri for file in found}) == 2300
-    assert found[0] == FoundFile(found[0].modified_micros, f"{bucket.input}/ses/0.json", 2)
+    assert found[0] == FoundFile(found[0].modified_micros, f"s3a://{bucket.name}/in put/ses/0.json", 2)
+
+
+def on_s3(bucket: Bucket, *overrides: str) -> Settings:
+    """Input and warehouse in the bucket."""
+    places = {"input": f"s3a://{bucket.name}/in put", "warehouse": f"s3a://{bucket.name}/wärehouse"}
+    return settings_for(Path("unused"), *overrides).model_copy(update=places)
+
+
+def warehouse_of(bucket: Bucket) -> Path:
+    """The warehouse as a folder, to be read without S3."""
+    return bucket.folder / "wärehouse"
 
 
 _HOLDER = """
@@ -175,8 +147,8 @@ def short_leases(s3: S3Server) -> Iterator[None]:
 
 @pytest.mark.usefixtures("short_leases")
 def test_a_second_loader_is_refused_while_the_first_is_alive_and_let_in_when_it_was_killed(bucket: Bucket) -> None:
-    settings = bucket.settings()
-    bucket.put("ses/a.json", b"{}")
+    settings = on_s3(bucket)
+    bucket.put("in put/ses/a.json", b"{}")
     with other_loader(settings.warehouse) as other:
         with pytest.raises(
             ConfigurationError, match=rf"Another loader of ses \(process {other.pid} on .*\) is at work"
@@ -193,7 +165,7 @@ def test_a_second_loader_is_refused_while_the_first_is_alive_and_let_in_when_it_
 
 @pytest.mark.usefixtures("short_leases")
 def test_who_stood_still_so_long_that_another_took_the_lock_ends_without_a_word_to_the_tables(bucket: Bucket) -> None:
-    warehouse = bucket.settings().warehouse
+    warehouse = on_s3(bucket).warehouse
     with other_loader(warehouse) as other:
         other.send_signal(signal.SIGSTOP)
         with only_loader(location(warehouse), "ses"):
@@ -205,14 +177,14 @@ def test_who_stood_still_so_long_that_another_took_the_lock_ends_without_a_word_
 
 @pytest.mark.usefixtures("short_leases")
 def test_without_conditions_one_job_at_a_time_writes_whatever_it_does(bucket: Bucket) -> None:
-    warehouse = location(bucket.settings().warehouse)
+    warehouse = location(on_s3(bucket).warehouse)
     with other_loader(str(warehouse), "unconditional"):
         store.use(S3Settings(lease_seconds=2, conditional_put=False))
         for only in (only_loader(warehouse, "sailthru"), only_builder(warehouse), only_replay(warehouse)):
             with pytest.raises(ConfigurationError, match="is at work on"):
                 only.__enter__()
     with only_loader(warehouse, "ses"), only_loader(warehouse, "sailthru"), writing_events(warehouse):
-        assert (bucket.warehouse / "_locks" / "writer.lock").exists()
+        assert (warehouse_of(bucket) / "_locks" / "writer.lock").exists()
 
 
 def test_a_store_that_ignores_conditions_is_refused(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +195,7 @@ def test_a_store_that_ignores_conditions_is_refused(bucket: Bucket, monkeypatch:
     )
     with (
         pytest.raises(ConfigurationError, match=r"does not honour IfNoneMatch.*s3\.conditional_put=false"),
-        only_loader(location(bucket.settings().warehouse), "ses"),
+        only_loader(location(on_s3(bucket).warehouse), "ses"),
     ):
         pass
 
