@@ -115,7 +115,7 @@ def version_of(place: Location) -> FoundFile | None:
 
 def is_still_there(file: FoundFile) -> bool:
     """Whether the URI still holds this very version."""
-    now = version_of(_place(file.uri))
+    now = version_of(place_of(file.uri))
     return now is not None and now.key == file.key
 
 
@@ -135,14 +135,14 @@ def read_first(place: Location, size: int) -> bytes:
 def head(uri: str, size: int = 10) -> bytes:
     """The first bytes of a file; none if it is gone."""
     try:
-        return read_first(_place(uri), size)
+        return read_first(place_of(uri), size)
     except OSError:
         return b""
 
 
 def open_binary(uri: str) -> BinaryIO:
     """The bytes of a file, to be read from the front."""
-    place = _place(uri)
+    place = place_of(uri)
     return place.open() if isinstance(place, S3Path) else place.open("rb")
 
 
@@ -154,7 +154,8 @@ def remove(folder: Location) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place(uri: str) -> Location:
+def place_of(uri: str) -> Location:
+    """The file that a decoded `file:///…` or `s3a://…` URI names."""
     return S3Path.of_object(uri) if uri.startswith(s3.SCHEMES) else Path(uri.removeprefix("file://"))
 
 
