@@ -1,13 +1,14 @@
 """The stream's source: the list of new object versions, as a Spark data source.
 
 Spark logs the offset, which carries the list itself, before a batch runs, and hands the same list back after a
-crash: that is the exactly-once file log. What was taken before is known from the `files` ledger.
+crash: that is the exactly-once file log. What was taken before is known from the `files` ledger. How new versions
+are come by is left to a reader: this one lists, that of jobs/notifications.py is told.
 """
 
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class FoundFiles(DataSource):
     """New object versions below the option `root`, oldest first, a bounded number per batch.
 
     Options: `root`, a folder; `seen`, a file of 16-byte digests of versions taken before; `max_files` and
-    `max_bytes` of a batch (one file is always taken); `once`, true to look only at the start.
+    `max_bytes` of a batch (one file is always taken).
     """
 
     @classmethod
@@ -43,13 +44,16 @@ class FoundFiles(DataSource):
         """One row per object version; `backlog` is the number of versions found but left for later batches."""
         return "uri string, modified_micros long, length long, is_hidden boolean, backlog long"
 
-    def simpleStreamReader(self, schema: StructType) -> "FoundFilesReader":
+    def simpleStreamReader(self, schema: StructType) -> "NewFilesReader":
         """The reader, in a Python process of its own beside the driver."""
         return FoundFilesReader(dict(self.options))
 
 
-class FoundFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
-    """Lists when nothing found is left over; a version once handed out is never handed out again."""
+class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
+    """Looks when nothing found is left over; a version once handed out is never handed out again.
+
+    Spark sends readers from process to process and calls most of them for nothing but `readBetweenOffsets`.
+    """
 
     def __init__(self, options: dict[str, str]) -> None:
         self.root = location(options["root"])
@@ -60,20 +64,35 @@ class FoundFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow
         self.pending: deque[FoundFile] = deque()
         self.looks_again = True
 
+    def look(self) -> Iterable[FoundFile]:
+        """Versions that may be new, one of each URI; called when all that were handed out are committed."""
+        raise NotImplementedError
+
+    def committed(self, files: Collection[FoundFile]) -> None:
+        """Told of versions that are in the ledger, and whose batch Spark knows to be done."""
+
     def initialOffset(self) -> Offset:
         """Before the first batch."""
         return {"batch": 0, "backlog": 0, "files": "[]"}
 
     def prepareForTriggerAvailableNow(self) -> None:
         """Take what is there now, and nothing that comes later."""
-        self._look()
+        self.find()
         self.looks_again = False
+
+    def find(self) -> None:
+        """Look, and let what is new wait for a batch, oldest first."""
+        self.pending = deque(sorted(file for file in self.look() if digest(file.key) not in self.seen))
 
     def read(self, start: Offset) -> tuple[Iterator[tuple[Any, ...]], Offset]:
         """The next batch after `start`; `start` itself if there is nothing new."""
-        self.seen.update(digest(file.key) for file in _files(start))
+        # Spark asks for what follows a batch only when that is done, in the run before a crash, too. `commit` would
+        # come later: when a further batch is planned, which may be never.
+        done = _files(start)
+        self.seen.update(digest(file.key) for file in done)
+        self.committed(done)
         if not self.pending and self.looks_again:
-            self._look()
+            self.find()
         taken: list[FoundFile] = []
         size = 0
         while self.pending and len(taken) < self.max_files:
@@ -101,9 +120,13 @@ class FoundFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow
         """Called when Spark has written down that a batch is done; the ledger has known it before."""
         reached("checkpoint committed")
 
-    def _look(self) -> None:
-        new = [file for file in list_files(self.root) if digest(file.key) not in self.seen]
-        self.pending = deque(sorted(new))
+
+class FoundFilesReader(NewFilesReader):
+    """Lists all that is there at each look."""
+
+    def look(self) -> Iterator[FoundFile]:
+        """Every version below the root."""
+        return list_files(self.root)
 
 
 def _files(offset: Offset) -> list[FoundFile]:
