@@ -43,6 +43,7 @@ SECTIONS = (
     *("spark", "sailthru", "quarantine_limit", "requests", "requests.columns", "export", "metrics", "campaigns"),
     *(
         "s3",
+        "discovery",
         "people",
         "sessions",
         "activity",
@@ -87,6 +88,12 @@ def _endpoint(value: str) -> str:
     return value.rstrip("/")
 
 
+def _queue_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?]+/[^\s@?]+", value):
+        raise ValueError("should be the URL of a queue, such as https://sqs.us-east-1.amazonaws.com/123456789012/name")
+    return value
+
+
 def _spark_key(value: str) -> str:
     if not re.fullmatch(r"spark\.\S+", value):
         raise ValueError("should be named as Spark names it, beginning with `spark.`")
@@ -129,6 +136,7 @@ def _conditions(value: str) -> str:
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, AfterValidator(_name_of_ours)]
 Conditions = Annotated[str, AfterValidator(_conditions)]
+QueueUrl = Annotated[str, AfterValidator(_queue_url)]
 JdbcUrl = Annotated[str, AfterValidator(_without_credentials)]
 Windows = Annotated[tuple[int, ...], BeforeValidator(_listed), AfterValidator(_windows)]
 Instant = Annotated[AwareDatetime, BeforeValidator(_with_date_and_time), AfterValidator(_in_utc)]
@@ -189,6 +197,53 @@ class S3Settings(Section):
         description="Seconds after which a lock on S3 that its holder no longer renews, as after a crash, is taken "
         "over. A job that finds that it lost one ends at once.",
     )
+
+
+class DiscoverySettings(Section):
+    """How the stream learns of new files (docs/discovery.md)."""
+
+    mode: Literal["listing", "notifications"] = Field(
+        default="listing",
+        description="listing: all keys of the input are listed at each look. notifications: S3 tells of each new "
+        "object by a queue of SQS; what was there before, and what no message came of, needs a reconciling list.",
+    )
+    ses_queue_url: QueueUrl | None = Field(
+        default=None,
+        description="URL of the queue with the notifications of `<input>/ses/`; nobody else may read it. "
+        "`set_up_notifications` makes it. Its region is that of the standard chain.",
+    )
+    sailthru_queue_url: QueueUrl | None = Field(
+        default=None, description="The same of `<input>/sailthru/`; it must be another queue."
+    )
+    wait_seconds: int = Field(
+        default=20,
+        ge=1,
+        le=20,
+        description="Seconds that a look waits for a message if there is none. Stopping takes as long at worst.",
+    )
+    visibility_seconds: int = Field(
+        default=300,
+        ge=2,
+        le=43_200,
+        description="Seconds after which messages that a killed job had received come again. While a job works on "
+        "them it keeps them to itself, however long it takes.",
+    )
+    reconcile_hours: float | None = Field(
+        default=None,
+        gt=0,
+        description="Hours from one reconciling list to the next, the first at the start; it finds what no message "
+        "came of. null: only `stream_events --reconcile` makes one.",
+    )
+
+    @model_validator(mode="after")
+    def _has_two_queues(self) -> "DiscoverySettings":
+        if self.ses_queue_url and self.ses_queue_url == self.sailthru_queue_url:
+            raise ValueError("ses_queue_url and sailthru_queue_url must be two queues: each reader empties its own")
+        return self
+
+    def queue_url(self, provider: str) -> str | None:
+        """The queue of a provider's notifications."""
+        return {"ses": self.ses_queue_url, "sailthru": self.sailthru_queue_url}[provider]
 
 
 class SailthruSettings(Section):
@@ -562,6 +617,7 @@ class Settings(Section):
     )
     spark: SparkSettings = SparkSettings()
     s3: S3Settings = S3Settings()
+    discovery: DiscoverySettings = DiscoverySettings()
     sailthru: SailthruSettings = SailthruSettings()
     quarantine_limit: QuarantineLimit = QuarantineLimit()
     requests: RequestsSettings = RequestsSettings()

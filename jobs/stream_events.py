@@ -16,12 +16,13 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from conf.errors import ConfigurationError, PipelineError
 from conf.settings import QuarantineLimit, Settings
-from jobs import tables
+from jobs import notifications, tables
 from jobs.batches import BatchLoader
 from jobs.checkpoints import read_checkpoint
 from jobs.failures import cause
 from jobs.found_files import FoundFiles
 from jobs.locks import only_loader, writing_events
+from jobs.notifications import NotifiedFiles
 from jobs.progress import BatchReport, say, tell
 from jobs.providers import PROVIDERS, Provider
 from jobs.recovery import refuse_lost_tables, refuse_wrong_clock, settle
@@ -92,13 +93,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--provider", choices=[*PROVIDERS, "all"], default="all", help="whose files to load (default: all)"
     )
+    parser.add_argument(
+        "--reconcile",
+        action="store_true",
+        help="with discovery.mode=notifications: list the input once at the start, for what no message came of",
+    )
 
 
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
     """Load every new file below `<input>/<provider>` into the tables of the warehouse."""
     stop = Stop()
     with stop.by_signals():
-        load(settings, provider=arguments.provider, available_now=arguments.available_now, stop=stop)
+        load(
+            settings,
+            provider=arguments.provider,
+            available_now=arguments.available_now,
+            reconcile=arguments.reconcile,
+            stop=stop,
+        )
 
 
 def load(
@@ -106,6 +118,7 @@ def load(
     *,
     provider: str = "all",
     available_now: bool = True,
+    reconcile: bool = False,
     stop: Stop | None = None,
     spark: SparkSession | None = None,
 ) -> list[BatchReport]:
@@ -113,6 +126,7 @@ def load(
     stop = stop or Stop()
     source, warehouse = location(settings.input), location(settings.warehouse)
     providers = _present(source, list(PROVIDERS) if provider == "all" else [provider])
+    notifications.refuse_unusable(settings, providers)
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -125,8 +139,10 @@ def load(
             held.callback(session.stop)
         _prepare(session, settings, warehouse, [PROVIDERS[name] for name in providers])
         session.dataSource.register(FoundFiles)
+        session.dataSource.register(NotifiedFiles)
         running = [
-            held.enter_context(_started(session, settings, PROVIDERS[name], available_now, stop)) for name in providers
+            held.enter_context(_started(session, settings, PROVIDERS[name], available_now, reconcile, stop))
+            for name in providers
         ]
         _wait(running, stop, ends_with_first_failure=not available_now)
         return [report for one in running for report in one.reports]
@@ -159,7 +175,7 @@ def _present(source: Location, providers: list[str]) -> list[str]:
 
 @contextmanager
 def _started(
-    spark: SparkSession, settings: Settings, provider: Provider, available_now: bool, stop: Stop
+    spark: SparkSession, settings: Settings, provider: Provider, available_now: bool, reconcile: bool, stop: Stop
 ) -> Iterator[Running]:
     warehouse = location(settings.warehouse)
     checkpoint = _checkpoint_of(settings, provider)
@@ -193,15 +209,17 @@ def _started(
     with tempfile.NamedTemporaryFile(prefix="seen-") as seen:
         seen.write(_seen(spark, warehouse, provider.name))
         seen.flush()
-        stream = (
-            spark.readStream.format("found_files")
+        source = (
+            spark.readStream.format(FoundFiles.name())
             .option("root", str(location(settings.input) / provider.name))
             .option("seen", seen.name)
             .option("max_files", str(settings.max_files_per_batch))
             .option("max_bytes", str(int(settings.max_bytes_per_batch)))
-            .load()
         )
-        writer = stream.writeStream.foreachBatch(load_batch).queryName(provider.name)
+        if settings.discovery.mode == "notifications":
+            options = notifications.options_of(settings.discovery, provider.name, reconcile=reconcile)
+            source = source.format(NotifiedFiles.name()).options(**options)
+        writer = source.load().writeStream.foreachBatch(load_batch).queryName(provider.name)
         writer = writer.option("checkpointLocation", str(checkpoint))
         if available_now:
             writer = writer.trigger(availableNow=True)

@@ -22,8 +22,11 @@ from jobs.generator import (
     generate_sailthru,
     generate_ses,
 )
+from jobs.s3 import client
 from jobs.stream_events import load
 from tests.conftest import settings_for
+from tests.moto import Moto
+from tests.moto import running as moto_running
 from tests.postgresql import PASSWORD, USER, Server, running
 from tests.summaries import (
     DUCKDB_BOUNCES,
@@ -106,3 +109,21 @@ def postgresql(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setenv("PGUSER", USER)
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     return server
+
+
+@pytest.fixture(scope="module")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """S3 and SQS of this module's own."""
+    with moto_running(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def moto(moto_server: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moto]:
+    """The server, with its address and credentials where boto3, Java and child processes look for them."""
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in moto_server.environment().items():
+        monkeypatch.setenv(name, value)
+    client.cache_clear()
+    yield moto_server
+    client.cache_clear()
