@@ -13,6 +13,7 @@ from jobs.failures import of_machine
 
 JOBS = {
     "stream_events": "load new event files into the tables, once each, for good or --available-now",
+    "set_up_notifications": "once: let S3 tell queues of new files, so that stream_events need not list them",
     "build_summaries": "make the tables of answers anew: journeys, messages, region_summary, campaigns, and more",
     "check_quality": "check every promise about the tables; exit code 1 if one is broken",
     "explain": "all that is known of one message: its journey, files, request, and the copies that were dropped",
