@@ -94,6 +94,14 @@ def _queue_url(value: str) -> str:
     return value
 
 
+def _date_folders(value: str) -> str:
+    parts = value.split("/")
+    units = re.findall("%.", value)
+    if not set(units) <= {"%Y", "%m", "%d"} or "%Y" not in units or any(p[:1] in ("", ".", "_") for p in parts):
+        raise ValueError("should name folders by %Y, %m and %d alone, such as %Y/%m/%d or dt=%Y-%m-%d")
+    return value
+
+
 def _spark_key(value: str) -> str:
     if not re.fullmatch(r"spark\.\S+", value):
         raise ValueError("should be named as Spark names it, beginning with `spark.`")
@@ -232,8 +240,40 @@ class DiscoverySettings(Section):
         default=None,
         gt=0,
         description="Hours from one reconciling list to the next, the first at the start; it finds what no message "
-        "came of. null: only `stream_events --reconcile` makes one.",
+        "came of. null: only `stream_events --reconcile` makes one. The same of listing by date_folders.",
     )
+    start_from: Instant | None = Field(
+        default=None,
+        description="Instant with a zone, kept in UTC. Files modified before it are left alone, and those loaded "
+        "before it need not be remembered: set it later to make a start faster. null: none are.",
+    )
+    date_folders: Annotated[str, AfterValidator(_date_folders)] | None = Field(
+        default=None,
+        description="Folders below `<input>/<provider>/` in which files arrive by the day they come, such as %Y/%m/%d "
+        "(Firehose's own, whose hours lie in them) or dt=%Y-%m-%d. A look then lists those of the last `days` alone, "
+        "but for the first look and reconcile_hours. null: each look lists everything.",
+    )
+    days: int = Field(
+        default=2,
+        ge=1,
+        le=3650,
+        description="Days before today (UTC) whose date_folders each look lists, beside today's and tomorrow's.",
+    )
+    archive: Literal["move", "tag"] | None = Field(
+        default=None,
+        description="What becomes of a file once it is loaded: it is moved to archive_to, which keeps listings short, "
+        "or its object bears the tag email-events=loaded, for a rule of the bucket. null: nothing.",
+    )
+    archive_to: Text | None = Field(
+        default=None,
+        description="With archive=move: folder or URI outside the input, below which a folder of each provider is.",
+    )
+
+    @model_validator(mode="after")
+    def _says_where_to(self) -> "DiscoverySettings":
+        if (self.archive == "move") != (self.archive_to is not None):
+            raise ValueError("archive=move needs archive_to, and nothing else does")
+        return self
 
     @model_validator(mode="after")
     def _has_two_queues(self) -> "DiscoverySettings":

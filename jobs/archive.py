@@ -6,7 +6,6 @@ from pathlib import Path
 from botocore.exceptions import ClientError
 
 from conf.errors import ConfigurationError
-from conf.settings import DiscoverySettings
 from jobs import s3
 from jobs.s3 import S3Path
 from jobs.storage import FoundFile, Location, each, is_still_there, location, place_of
@@ -16,10 +15,10 @@ TAG = ("email-events", "loaded")
 
 
 class Archive:
-    """Files are put away one by one; one that is gone, or was replaced by another version, stays as it is."""
+    """Moves files from below `root` to below `to`, or without `to` tags them; other versions stay as they are."""
 
-    def __init__(self, how: str, root: Location, to: Location | None) -> None:
-        self.how, self.root, self.to = how, root, to
+    def __init__(self, root: Location, to: Location | None) -> None:
+        self.root, self.to = root, to
 
     def take(self, files: Collection[FoundFile]) -> None:
         """Put away files that are in the ledger; those that are away already are left out."""
@@ -42,24 +41,23 @@ class Archive:
             place.rename(target)
 
 
-def archive_of(settings: DiscoverySettings, root: Location) -> Archive | None:
-    """The archive that the settings ask for, for files below `root`; None if files stay where they are.
+def archive_of(how: str, to: str, root: Location) -> Archive | None:
+    """The archive that the settings `discovery.archive` and `archive_to` ask for; None if files stay where they are.
 
-    Raises ConfigurationError where files could be found again in it, or cannot be put there.
+    Raises ConfigurationError where files below `root` would be found again in it, or cannot be put there.
     """
-    if settings.archive is None:
+    if not how:
         return None
-    if settings.archive == "tag":
+    if how == "tag":
         if isinstance(root, Path):
             raise ConfigurationError(f"discovery.archive=tag: {root} is no folder of S3, whose files bear no tags.")
-        return Archive("tag", root, None)
-    assert settings.archive_to is not None
-    to = location(settings.archive_to)
-    if type(to) is not type(root):
-        raise ConfigurationError(f"discovery.archive_to: {to} must be where {root} is, on this machine or in S3.")
-    if f"{to}/".startswith(f"{root}/"):
-        raise ConfigurationError(f"discovery.archive_to: {to} lies in {root}, where its files would be found again.")
-    return Archive("move", root, to / root.name)
+        return Archive(root, None)
+    place = location(to)
+    if type(place) is not type(root):
+        raise ConfigurationError(f"discovery.archive_to: {place} must be where {root} is, on this machine or in S3.")
+    if f"{place}/".startswith(f"{root}/"):
+        raise ConfigurationError(f"discovery.archive_to: {place} lies in {root}, where files would be found again.")
+    return Archive(root, place / root.name)
 
 
 def _tag(place: S3Path) -> None:

@@ -7,8 +7,10 @@ are come by is left to a reader: this one lists, that of jobs/notifications.py i
 
 import hashlib
 import json
+import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
+from conf.settings import DiscoverySettings
+from jobs.archive import archive_of
 from jobs.crash_points import reached
 from jobs.storage import FoundFile, list_files, location
 
@@ -32,7 +36,8 @@ class FoundFiles(DataSource):
     """New object versions below the option `root`, oldest first, a bounded number per batch.
 
     Options: `root`, a folder; `seen`, a file of 16-byte digests of versions taken before; `max_files` and
-    `max_bytes` of a batch (one file is always taken).
+    `max_bytes` of a batch (one file is always taken); `start_from`, microseconds since 1970; `date_folders`, `days` and
+    `reconcile_hours` as the settings have them, `archive` and `archive_to` too, each empty if there is none.
     """
 
     @classmethod
@@ -61,6 +66,8 @@ class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         self.max_bytes = int(options["max_bytes"])
         seen = Path(options["seen"]).read_bytes()
         self.seen = {seen[i : i + DIGEST_BYTES] for i in range(0, len(seen), DIGEST_BYTES)}
+        self.start_from = int(options["start_from"])
+        self.archive = archive_of(options["archive"], options["archive_to"], self.root)
         self.pending: deque[FoundFile] = deque()
         self.looks_again = True
 
@@ -82,7 +89,8 @@ class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def find(self) -> None:
         """Look, and let what is new wait for a batch, oldest first."""
-        self.pending = deque(sorted(file for file in self.look() if digest(file.key) not in self.seen))
+        found = (file for file in self.look() if file.modified_micros >= self.start_from)
+        self.pending = deque(sorted(file for file in found if digest(file.key) not in self.seen))
 
     def read(self, start: Offset) -> tuple[Iterator[tuple[Any, ...]], Offset]:
         """The next batch after `start`; `start` itself if there is nothing new."""
@@ -91,6 +99,8 @@ class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         done = _files(start)
         self.seen.update(digest(file.key) for file in done)
         self.committed(done)
+        if self.archive:
+            self.archive.take(done)
         if not self.pending and self.looks_again:
             self.find()
         taken: list[FoundFile] = []
@@ -122,11 +132,43 @@ class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
 
 
 class FoundFilesReader(NewFilesReader):
-    """Lists all that is there at each look."""
+    """Lists at each look: all that is there, or where files lie in folders of days, those of the last days."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        super().__init__(options)
+        self.date_folders = options["date_folders"]
+        self.days = int(options["days"])
+        self.lists_all_after = float(options["reconcile_hours"] or "inf") * 3600
+        self.listed_all_at: float | None = None
+        """When everything was listed, on the clock of time.monotonic; None: not yet."""
 
     def look(self) -> Iterator[FoundFile]:
-        """Every version below the root."""
-        return list_files(self.root)
+        """Every version below the root, or below the folders of the last days."""
+        now, last = time.monotonic(), self.listed_all_at
+        if not self.date_folders or last is None or now - last > self.lists_all_after:
+            yield from list_files(self.root)
+            self.listed_all_at = now  # once it has been listed to its end
+            return
+        for folder in folders_of(self.date_folders, datetime.now(UTC).date(), self.days):
+            yield from list_files(self.root / folder)
+
+
+def options_of(settings: DiscoverySettings) -> dict[str, str]:
+    """The options of a source that say which files are looked for, and what becomes of them."""
+    return {
+        "start_from": str(round(settings.start_from.timestamp() * 1_000_000) if settings.start_from else 0),
+        "date_folders": settings.date_folders or "",
+        "days": str(settings.days),
+        "reconcile_hours": str(settings.reconcile_hours or ""),
+        "archive": settings.archive or "",
+        "archive_to": settings.archive_to or "",
+    }
+
+
+def folders_of(pattern: str, today: date, days: int) -> list[str]:
+    """The folders of tomorrow, for clocks differ, of today and of the days before it; each once."""
+    dates = [today + timedelta(days=1 - ago) for ago in range(days + 2)]
+    return list(dict.fromkeys(day.strftime(pattern) for day in dates))
 
 
 def _files(offset: Offset) -> list[FoundFile]:

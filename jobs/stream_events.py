@@ -16,7 +16,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from conf.errors import ConfigurationError, PipelineError
 from conf.settings import QuarantineLimit, Settings
-from jobs import notifications, tables
+from jobs import found_files, notifications, tables
+from jobs.archive import archive_of
 from jobs.batches import BatchLoader
 from jobs.checkpoints import read_checkpoint
 from jobs.failures import cause
@@ -127,6 +128,8 @@ def load(
     source, warehouse = location(settings.input), location(settings.warehouse)
     providers = _present(source, list(PROVIDERS) if provider == "all" else [provider])
     notifications.refuse_unusable(settings, providers)
+    for name in providers:
+        archive_of(settings.discovery.archive or "", settings.discovery.archive_to or "", source / name)
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
@@ -207,7 +210,7 @@ def _started(
                 raise
 
     with tempfile.NamedTemporaryFile(prefix="seen-") as seen:
-        seen.write(_seen(spark, warehouse, provider.name))
+        seen.write(_seen(spark, warehouse, provider.name, settings.discovery.start_from))
         seen.flush()
         source = (
             spark.readStream.format(FoundFiles.name())
@@ -215,6 +218,7 @@ def _started(
             .option("seen", seen.name)
             .option("max_files", str(settings.max_files_per_batch))
             .option("max_bytes", str(int(settings.max_bytes_per_batch)))
+            .options(**found_files.options_of(settings.discovery))
         )
         if settings.discovery.mode == "notifications":
             options = notifications.options_of(settings.discovery, provider.name, reconcile=reconcile)
@@ -233,11 +237,13 @@ def _started(
             running.query.stop()
 
 
-def _seen(spark: SparkSession, warehouse: Location, provider: str) -> bytes:
+def _seen(spark: SparkSession, warehouse: Location, provider: str, since: datetime | None) -> bytes:
     """The digests of all object versions in the ledger, one after the other (see FoundFiles)."""
     micros = F.unix_micros("modified_at").cast("string")
     key = F.concat_ws("\n", "filename", micros, F.col("length_bytes").cast("string"))
     ledger = tables.read(spark, warehouse, FILES).where(F.col("provider") == provider)
+    if since:
+        ledger = ledger.where(F.col("modified_at") >= F.lit(since))
     digests = ledger.select(F.unhex(F.md5(key.cast("binary"))).alias("digest")).toArrow()
     return b"".join(digests.column("digest").to_pylist())
 
