@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from conf.errors import ConfigurationError
-from jobs.found_files import FoundFilesReader, Offset, digest
+from conf.settings import DiscoverySettings
+from jobs.found_files import FoundFilesReader, Offset, digest, options_of
 from jobs.generator import Forms, generate_ses
 from jobs.notifications import NotifiedFilesReader, refuse_unusable
 from jobs.s3 import S3Path, client
@@ -59,8 +60,13 @@ class Told:
         """Those of a source, with a list of what was seen."""
         seen = self._folder / "seen"
         seen.write_bytes(b"".join(digest(file.key) for file in options.pop("seen", ())))  # type: ignore[attr-defined]
-        usual = {"max_files": 1000, "max_bytes": 10**9, "wait_seconds": 1, "visibility_seconds": VISIBILITY_SECONDS}
-        usual |= {"reconcile_hours": 0}
+        usual: dict[str, object] = {
+            "max_files": 1000,
+            "max_bytes": 10**9,
+            "wait_seconds": 1,
+            "visibility_seconds": VISIBILITY_SECONDS,
+        }
+        usual |= {**options_of(DiscoverySettings()), "reconcile_hours": 0}
         texts = {"root": self.root, "seen": str(seen), "queue_url": self.queue.url, "reconcile": "false"}
         return texts | {name: str(value) for name, value in (usual | options).items()}
 
