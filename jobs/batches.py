@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
+from jobs.failures import again_if_lost
 from jobs.ledger import Line, to_ledger
 from jobs.locks import writing
 from jobs.progress import BatchReport
@@ -43,12 +44,17 @@ class BatchLoader:
     warehouse: Location
     provider: Provider
     checkpoint_id: str
-    is_first: bool = True
+    may_be_begun: bool = True
+    """Whether some of the batch may be committed: by a process that ended, or before an executor was lost."""
 
     def load(self, found: Sequence[Row], number: int) -> BatchReport:
         """Read the files of the batch and commit `events`, `quarantine` and `files`, in this order."""
+        return again_if_lost(lambda: self._load(found, number), f"{self.provider.name} batch {number}")
+
+    def _load(self, found: Sequence[Row], number: int) -> BatchReport:
         reached("batch planned")
         began = time.monotonic()
+        may_be_begun, self.may_be_begun = self.may_be_begun, True
         batch_id = f"{self.checkpoint_id}-{number}"
         loaded_at = datetime.now(UTC)
         writer = tables.Writer(
@@ -72,7 +78,7 @@ class BatchLoader:
                 with writing(self.warehouse, QUARANTINE.name):  # replay merges into it
                     writer.append(_quarantined(rows, lines).withColumns(etl), QUARANTINE)
                 reached("quarantine committed")
-            if self.is_first:
+            if may_be_begun:
                 self._count_own_rows(lines, batch_id)
             writer.append(to_ledger(self.spark, lines.values(), self.provider.name, batch_id, loaded_at), FILES)
             reached("ledger committed")
@@ -80,7 +86,7 @@ class BatchLoader:
             if rows is not None:
                 release(rows)
         reached("rows released")
-        self.is_first = False
+        self.may_be_begun = False
         total: Counter[str] = sum((line.counts for line in lines.values()), Counter())
         return BatchReport(
             provider=self.provider.name,

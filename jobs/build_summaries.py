@@ -14,6 +14,7 @@ from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
 from jobs.export import FORMS, Target, export, target_of
+from jobs.failures import again_if_lost
 from jobs.locks import only_builder
 from jobs.parts import Summary
 from jobs.progress import say
@@ -72,23 +73,29 @@ def build(
             held.callback(session.stop)
         for target in targets:
             target.check(session)
-        sources = Sources(session, settings, full=full)
-        version = sources.version_of(EVENTS)
-        if not {REGION_SUMMARY.name, CAMPAIGN_REGIONS.name, DAILY_ACTIVITY.name}.isdisjoint(only):
-            sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
-            reached("requests committed")
-        contracts = {table.name: table for table in tables_with(settings.metrics.chosen, settings.features.wanted)}
-        for name, summary in SUMMARIES.items():
-            if name in only:
-                began = time.monotonic()
-                how = _make(session, warehouse, summary, contracts[name], sources)
-                reached(f"{name} committed")
-                rows = sources.stored(summary.contract).count()
-                _tell(rows, name, how, version, time.monotonic() - began, settings)
+        again_if_lost(lambda: _bring_up_to_date(session, settings, warehouse, only, full=full), "build_summaries")
         for target in targets:
             began = time.monotonic()
             names = export(session, warehouse, only, target, settings.metrics.chosen)
             _tell_exported(names, str(target), time.monotonic() - began, settings)
+
+
+def _bring_up_to_date(
+    session: SparkSession, settings: Settings, warehouse: Location, only: Collection[str], *, full: bool
+) -> None:
+    sources = Sources(session, settings, full=full)
+    version = sources.version_of(EVENTS)
+    if not {REGION_SUMMARY.name, CAMPAIGN_REGIONS.name, DAILY_ACTIVITY.name}.isdisjoint(only):
+        sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
+        reached("requests committed")
+    contracts = {table.name: table for table in tables_with(settings.metrics.chosen, settings.features.wanted)}
+    for name, summary in SUMMARIES.items():
+        if name in only:
+            began = time.monotonic()
+            how = _make(session, warehouse, summary, contracts[name], sources)
+            reached(f"{name} committed")
+            rows = sources.stored(summary.contract).count()
+            _tell(rows, name, how, version, time.monotonic() - began, settings)
 
 
 def _make(spark: SparkSession, warehouse: Location, summary: Summary, contract: TableContract, sources: Sources) -> str:

@@ -1,8 +1,14 @@
 """What went wrong, in one line, out of what Java, Spark and Python say about it."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from botocore.exceptions import BotoCoreError, ClientError
 
 from conf.errors import PipelineError
+from jobs.progress import say
+
+T = TypeVar("T")
 
 _OF_THE_MACHINE = (
     "No space left on device",
@@ -12,6 +18,9 @@ _OF_THE_MACHINE = (
     "Input/output error",
     "Too many open files",
 )
+_LOST_ROWS = "CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"
+_TRIES = 4
+"""As often as Spark itself tries a task."""
 
 
 class MachineError(PipelineError):
@@ -33,3 +42,18 @@ def cause(text: str) -> str:
     of_machine = [line for line in marks if any(words in line for words in _OF_THE_MACHINE)]
     errors = [line for line in marks if "Error" in line or "Exception" in line]
     return (of_machine[-1:] or errors[-1:] or marks[:1] or ["no reason given"])[0][:1000]
+
+
+def again_if_lost(work: Callable[[], T], what: str) -> T:
+    """What `work` gives; it is done again, and so must be harmless twice, if an executor is lost with rows kept there.
+
+    Rows kept by `localCheckpoint` are nowhere else, and Spark has forgotten how to make them.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return work()
+        except Exception as problem:
+            if _LOST_ROWS not in str(problem):
+                raise
+            say(f"{what}: an executor was lost with rows in its keeping; done again.")
+    return work()
