@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -35,7 +36,8 @@ from schemas.features import CHURN_DAYS, LAST_N, SIZE_LIMIT, WINDOWS, Feature, f
 from schemas.metrics import CONDITIONS, PROFILES, Metric, Profile, Unit, named_conditions
 from schemas.purchases import MoneyUnit
 
-CONF_FOLDER = Path(__file__).parent
+CONF_FOLDER = files(__package__)
+"""A folder, or one in a zip where the code was shipped as such."""
 ENVIRONMENT_PREFIX = "EMAIL_EVENTS_"
 FREE_SECTION = "spark.conf"  # its keys are Spark's, not ours
 PROFILES_SECTION = "metrics.profiles"  # its keys are names that the user gives to profiles and their metrics
@@ -807,7 +809,8 @@ def _from_file(config: str) -> Iterator[Given]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        names = ", ".join(sorted(known.stem for known in CONF_FOLDER.glob("*.yaml")))
+        known = sorted(file.name for file in CONF_FOLDER.iterdir())
+        names = ", ".join(name.removesuffix(".yaml") for name in known if name.endswith(".yaml"))
         raise ConfigurationError(f"{source}: no such file; name a YAML file, or one of conf/: {names}.") from None
     except OSError as error:
         raise ConfigurationError(f"{source}: cannot be read: {error.strerror}.") from None

@@ -10,6 +10,7 @@ from conf.errors import ConfigurationError, PipelineError
 from conf.settings import load_settings
 from jobs import s3
 from jobs.failures import of_machine
+from jobs.session import is_given
 
 JOBS = {
     "stream_events": "load new event files into the tables, once each, for good or --available-now",
@@ -21,6 +22,7 @@ JOBS = {
     "notebook": "explore journeys in JupyterLab: success rates, the funnel, flows, waits, one recipient, lists",
     "demo": "load the sample in input/ and show what came of it",
     "generate": "write made-up SES and Sailthru files of any number, with the truth of what must come out",
+    "package": "write what a platform that starts Spark itself needs to run the jobs (docs/deploy.md)",
 }
 
 
@@ -62,6 +64,8 @@ def _run(argv: list[str]) -> int:
     )
     job.add_arguments(parser)
     arguments = parser.parse_args(argv)
+    if arguments.master and is_given():
+        raise ConfigurationError("--master: whoever started Spark, such as spark-submit, has chosen it: give it there.")
     settings = load_settings(
         arguments.config,
         arguments.set,

@@ -21,6 +21,8 @@ from conf.settings import S3Settings
 SCHEMES = ("s3a://", "s3://", "s3n://")
 MOST_CONNECTIONS = 32
 """Requests that one process has under way together."""
+CREDENTIALS = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
+"""Of S3A: the standard chain, as here."""
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
