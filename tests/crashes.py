@@ -29,10 +29,10 @@ PATIENCE_SECONDS = 1800
 STATES = tuple(f"{table.name} committed" for table in STATE_TABLES)
 
 
-def start_job(job: str, *options: str, kill_at: str = "") -> subprocess.Popen[str]:
+def start_job(job: str, *options: str, kill_at: str = "", master: str = "local[2]") -> subprocess.Popen[str]:
     """A job as `./spark-submit.sh` starts it, in a session of its own."""
     command = [sys.executable, "-P", "-m", "jobs", job, *options]
-    command += ["--master", "local[2]", *(part for setting in FEW for part in ("--set", setting))]
+    command += ["--master", master, *(part for setting in FEW for part in ("--set", setting))]
     # Java's quick compiler alone: a start takes a fifth less.
     command += ["--set", "spark.conf.spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"]
     return subprocess.Popen(

@@ -35,6 +35,11 @@ RATES = (
     "complaint",
     "unsubscribe",
 )
+FRACTIONS = tuple(f"{name}_{part}" for name in RATES for part in PARTS)
+OF_KINDS = tuple(f"{kind}_bounce_{part}" for kind in ("hard", "soft") for part in PARTS)
+"""Told by DuckDB alone, for the made-up truth has no statuses."""
+SUMS = ("requests", "messages", *COUNT_OF_CLASS.values(), *FRACTIONS)
+"""Columns of `region_summary`."""
 USUAL = (
     *("send", "reject", "rendering_failure", "delivery_delay", "delivery", "bounce"),
     *("open", "click", "complaint", "unsubscribe"),
@@ -207,6 +212,17 @@ def _regions(result: Expected, requests: RequestsTruth) -> None:
             stated = [t for t in times if t is not None]
             sums[region, day(min(stated)) if stated else None]["requests"] += len(times)
     result.regions = dict(sums)
+
+
+def assert_regions_are(rows: Iterable[dict[str, Any]], truth: Expected) -> None:
+    """The rows of `region_summary`, all kinds of email together, are those of the truth."""
+    found: dict[Any, Counter[str]] = {}
+    for row in rows:
+        told = {name: row[name] for name in SUMS if name not in OF_KINDS}
+        found.setdefault((row["region"], row["send_date"]), Counter()).update(told)
+    assert set(found) == set(truth.regions)
+    for key, sums in truth.regions.items():
+        assert +found[key] == +sums, key
 
 
 def fractions(message: dict[str, Any]) -> dict[str, int]:

@@ -31,10 +31,11 @@ from tests.conftest import settings_for
 from tests.jobs.conftest import Built
 from tests.summaries import (
     COUNT_OF_CLASS,
-    RATES,
+    SUMS,
     WAIT_SHARES,
     WAITS,
     asked,
+    assert_regions_are,
     duckdb_regions,
     picked,
     rates_hold,
@@ -53,9 +54,6 @@ OF_MESSAGE = (
 )
 KINDS = ("hard_bounced", "soft_bounced")
 """Of bounces: told by DuckDB alone, for the made-up truth has no statuses."""
-FRACTIONS = tuple(f"{name}_{part}" for name in RATES for part in ("numerator", "denominator"))
-OF_KINDS = tuple(f"{kind}_{part}" for kind in ("hard_bounce", "soft_bounce") for part in ("numerator", "denominator"))
-SUMS = ("requests", "messages", *COUNT_OF_CLASS.values(), *FRACTIONS)
 
 
 def test_journeys_are_the_truth(built: Built) -> None:
@@ -73,13 +71,7 @@ def test_messages_are_the_truth(built: Built) -> None:
 
 
 def test_regions_are_the_truth(built: Built) -> None:
-    found: dict[Any, Counter[str]] = {}
-    for row in built.rows("region_summary"):
-        told = {name: row[name] for name in SUMS if name not in OF_KINDS}
-        found.setdefault((row["region"], row["send_date"]), Counter()).update(told)
-    assert set(found) == set(built.truth.regions)
-    for key, sums in built.truth.regions.items():
-        assert +found[key] == +sums, key
+    assert_regions_are(built.rows("region_summary"), built.truth)
 
 
 def test_duckdb_computes_the_same(built: Built, duck: duckdb.DuckDBPyConnection) -> None:
