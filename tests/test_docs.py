@@ -20,7 +20,10 @@ from schemas.views import View
 PROJECT = Path(__file__).parents[1]
 WRITTEN_BY_HAND = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("attribution", "design-notes", "extending", "people", "purchases", "region-data")),
+    *(
+        f"docs/{page}.md"
+        for page in ("attribution", "deploy", "design-notes", "extending", "people", "purchases", "region-data")
+    ),
 )
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
