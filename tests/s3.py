@@ -224,6 +224,8 @@ class DelayingProxy:
     commits: int = 0
     """Puts of commits that took place, of which the client may not know."""
     answers_lost: int = 0
+    refused: int = 0
+    """Puts of commits that the server refused, since the version was there."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -289,19 +291,23 @@ class DelayingProxy:
             return False
         has_body = method != "HEAD" and answer.status not in (204, 304)
         parts = list(_body(answered, answer, until_end=True)) if is_commit and has_body else None
-        if is_commit and answer.status == 200 and self._is_lost():
+        if is_commit and self._is_lost(answer):
             return False
         client.sendall(answer.raw)
         for part in parts or (_body(answered, answer, until_end=True) if has_body and parts is None else ()):
             client.sendall(part)
         return "close" not in (answer.headers.get("connection", "").lower(), request.headers.get("connection", ""))
 
-    def _is_lost(self) -> bool:
+    def _is_lost(self, answer: _Head) -> bool:
+        """Whether the client is not to see this answer to a commit's put."""
         with self._lock:
+            self.refused += answer.status == 412
+            if answer.status != 200:
+                return False
             self.commits += 1
             is_lost = self.lost_every > 0 and self.commits % self.lost_every == 0
             self.answers_lost += is_lost
-        return is_lost
+            return is_lost
 
 
 def _kind(method: str, target: str) -> str:

@@ -50,4 +50,4 @@ def test_proxy_delays_a_commit_and_loses_its_answer(s3: S3Server) -> None:
     # then
     assert time.monotonic() - began >= 2 * 0.15
     assert s3.client().get_object(Bucket="lost", Key=COMMIT)["Body"].read() == b"mine"
-    assert (proxy.requests["PUT", "commit"], proxy.commits, proxy.answers_lost) == (2, 1, 1)
+    assert (proxy.requests["PUT", "commit"], proxy.commits, proxy.answers_lost, proxy.refused) == (2, 1, 1, 1)

@@ -1,9 +1,31 @@
-"""The log store for S3 is built the same everywhere."""
+"""Two drivers that write one table on S3 at the same time lose no commit; with Delta's own log store they do."""
 
 import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
 
 from jobs.log_store import build
+from tests.s3 import ACCESS_KEY, REGION, SECRET_KEY, Bucket, DelayingProxy, S3Server
+
+PROJECT = Path(__file__).parents[2]
+ROUNDS = int(os.environ.get("LOG_STORE_ROUNDS", "1"))
+COMMITS = 50
+"""Of each of the two writers in each round."""
+DELAY_MS = 500
+"""Of each commit. With a server as near as this one the fault hides; the longer, the more often two writers meet."""
+KINDS = ("append", "append", "merge", "append", "optimize")
 
 
 def test_the_jar_has_the_same_bytes_whenever_it_is_built(tmp_path: Path) -> None:
@@ -15,3 +37,140 @@ def test_the_jar_has_the_same_bytes_whenever_it_is_built(tmp_path: Path) -> None
     # then
     sums = {hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars}
     assert sums == {"f46558e3ced89051d3c6f1cbd32ef996d7745eeae815ec039142c176439ef678"}
+
+
+@pytest.mark.slow
+def test_two_drivers_lose_commits_with_the_log_store_of_delta(pair: "Pair") -> None:
+    """Without this the next test would prove nothing."""
+    for _ in range(5):  # it takes two puts at nearly the same time
+        table = pair.make_table("s3")
+        done = pair.write(table, commits=10, kinds=["append"])
+        missing = acknowledged(done) - table.rows()
+        print(f"{len(missing)} of {len(acknowledged(done))} acknowledged rows are gone")
+        if missing:
+            return
+    pytest.fail("no commit was lost")
+
+
+@pytest.mark.slow
+def test_two_drivers_lose_no_commit_with_ours(pair: "Pair") -> None:
+    pair.proxy.lost_every = 7
+    for number in range(ROUNDS):
+        # given
+        lost_before, refused_before, began = pair.proxy.answers_lost, pair.proxy.refused, time.monotonic()
+        table = pair.make_table("s3a")
+        # when
+        done = pair.write(table, commits=COMMITS, kinds=KINDS)
+        # then
+        commits = table.commits()
+        assert len(commits) == 1 + 2 * COMMITS
+        assert Counter(commits[1:]) == Counter(kind for one in done for kind in one["commits"])
+        assert table.rows() == acknowledged(done)
+        lost = pair.proxy.answers_lost - lost_before
+        races = pair.proxy.refused - refused_before - lost  # where an answer is lost, the next try is refused
+        assert lost > 0
+        assert races > 0
+        retries = sum(one["retries"] for one in done)
+        took = time.monotonic() - began
+        each = ", ".join(f"{count} {kind}" for kind, count in Counter(commits[1:]).items())
+        print(
+            f"round {number + 1}: {each}; {races} races, {lost} answers lost, {retries} conflicts, {took:.0f} s",
+            flush=True,
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table on S3, looked at by another engine than Spark."""
+
+    server: S3Server
+    bucket: Bucket
+    scheme: str
+
+    @property
+    def uri(self) -> str:
+        """As Spark takes it."""
+        return f"{self.scheme}://{self.bucket.name}/table"
+
+    def rows(self) -> Counter[tuple[str, int]]:
+        """How often each id with each number of changes is there."""
+        options = {
+            "AWS_ENDPOINT_URL": self.server.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_REGION": REGION,
+            "AWS_ALLOW_HTTP": "true",
+        }
+        table = DeltaTable(f"s3://{self.bucket.name}/table", storage_options=options).to_pyarrow_table()
+        return Counter((row["id"], row["changes"]) for row in table.to_pylist())
+
+    def commits(self) -> list[str]:
+        """What was done in each version from 0 on, of which none is left out."""
+        log = self.bucket.folder / "table" / "_delta_log"
+        files = sorted(log.glob("?" * 20 + ".json"))
+        assert [int(file.stem) for file in files] == list(range(len(files)))
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        return [line["commitInfo"]["operation"] for line in lines if "commitInfo" in line]
+
+
+def acknowledged(done: Sequence[dict[str, Any]]) -> Counter[tuple[str, int]]:
+    """The rows that the writers were told are there, each once."""
+    return Counter((name, changes) for one in done for name, changes in one["rows"].items())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two drivers in processes of their own, with one proxy before the server."""
+
+    proxy: DelayingProxy
+    writers: Sequence["subprocess.Popen[str]"]
+
+    def make_table(self, scheme: str) -> Table:
+        """A table without rows in a new bucket."""
+        table = Table(self.proxy.server, Bucket(self.proxy.server), scheme)
+        _ask(self.writers[0], task="create", table=table.uri)
+        assert _answer(self.writers[0]) == "created"
+        return table
+
+    def write(self, table: Table, *, commits: int, kinds: Sequence[str]) -> list[dict[str, Any]]:
+        """What each was told is done, when both did so many commits of these kinds at the same time."""
+        for writer in self.writers:
+            _ask(writer, task="write", table=table.uri, commits=commits, kinds=list(kinds))
+        return [_answer(writer) for writer in self.writers]
+
+
+@pytest.fixture(scope="module")
+def pair(s3: S3Server) -> Iterator[Pair]:
+    """Both ready to write."""
+    proxy = DelayingProxy(s3, delay_ms=DELAY_MS)
+    with ExitStack() as started:
+        seen = started.enter_context(proxy.listening())
+        environment = {**os.environ, **seen.environment(), "PYTHONPATH": str(PROJECT)}
+        writers = []
+        for name in ("a", "b"):
+            command = [sys.executable, "-P", "-m", "tests.jobs.log_store_writer", name]
+            writer = subprocess.Popen(
+                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            started.callback(_end, writer)
+            writers.append(writer)
+        assert [_answer(writer) for writer in writers] == ["ready", "ready"]
+        yield Pair(proxy, writers)
+
+
+def _end(writer: "subprocess.Popen[str]") -> None:
+    writer.kill()  # its Java ends with it
+    writer.wait()
+
+
+def _ask(writer: "subprocess.Popen[str]", **task: Any) -> None:
+    assert writer.stdin
+    writer.stdin.write(json.dumps(task) + "\n")
+    writer.stdin.flush()
+
+
+def _answer(writer: "subprocess.Popen[str]") -> Any:
+    assert writer.stdout
+    line = writer.stdout.readline()
+    assert line, f"a writer ended, exit code {writer.wait()}"
+    return json.loads(line)
