@@ -79,6 +79,11 @@ class Cluster:
         """For `--master`."""
         return f"spark://127.0.0.1:{self._port}"
 
+    @property
+    def alive(self) -> list[Worker]:
+        """The workers that were not killed."""
+        return [worker for worker in self.workers if worker.process.poll() is None]
+
     def add_worker(self) -> Worker:
         """One more worker, of one core and one GB."""
         folder = self.folder / f"worker-{len(self.workers)}"
@@ -89,8 +94,8 @@ class Cluster:
 
     def wait_for_workers(self) -> None:
         """Until all that were started and not killed are at the master's disposal."""
-        alive = sum(worker.process.poll() is None for worker in self.workers)
-        wait_until(lambda: self._alive() == alive, f"{alive} workers")
+        alive = len(self.alive)
+        wait_until(lambda: self._registered() == alive, f"{alive} workers")
 
     def stop(self) -> None:
         """End every process of the cluster."""
@@ -99,7 +104,7 @@ class Cluster:
         self._master.kill()
         self._master.wait()
 
-    def _alive(self) -> int:
+    def _registered(self) -> int:
         with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._page}/json/", timeout=10) as page:
             return int(json.load(page)["aliveworkers"])
         return -1

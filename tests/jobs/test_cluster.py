@@ -58,19 +58,22 @@ def test_stream_and_summaries_on_a_cluster_are_the_truth(cluster: Cluster, tmp_p
 
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_a_batch_leaves_no_trace(cluster: Cluster, tmp_path: Path) -> None:
-    """The first one while it reads, the second when its executor holds rows of a batch that is committed in part."""
+    """One while it reads, the other when its executor holds rows of a batch that is committed in part."""
     forms = Forms(broken=0.2, plain_named_gz=0.5)
     truth = generate_ses(tmp_path / "input", events=300, seed=22, forms=forms, events_per_file=15)
     half = len(truth.files) // 2 + 1
     options = ("--available-now", "--provider", "ses", "--set", f"max_files_per_batch={half}")
+    workers = cluster.alive
     job = start(cluster, tmp_path, "stream_events", *options)
     try:
-        wait_until(lambda: any(worker.runs_python for worker in cluster.workers), "a task that reads an odd file")
-        assert next(worker for worker in cluster.workers if worker.runs_python).kill()
-        replacement = cluster.add_worker()
+        wait_until(lambda: any(worker.runs_python for worker in workers), "a task that reads an odd file")
+        workers.sort(key=lambda worker: worker.runs_python)
+        survivor, struck = workers
+        assert struck.kill()
+        cluster.add_worker()
         commits = tmp_path / "warehouse" / "events" / "_delta_log"
         wait_until(lambda: (commits / f"{2:020}.json").exists(), "the events of the second batch")
-        assert replacement.kill()
+        assert survivor.kill()
         cluster.add_worker()
         output = said(job)
     finally:
