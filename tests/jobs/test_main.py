@@ -19,7 +19,7 @@ def test_help_lists_the_jobs(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param(["stream_event"], "did you mean `stream_events`?", id="unknown-job"),
         pytest.param(["stream_events", "--set", "max_file_per_batch=3"], "max_files_per_batch", id="unknown-setting"),
         pytest.param(["stream_events", "--input", "/nowhere", "--provider", "ses"], "has no folder ses", id="no-input"),
-        pytest.param(["stream_events", "--input", "s3a://bucket/mail"], "only folders of this machine", id="not-yet"),
+        pytest.param(["stream_events", "--input", "gs://bucket/mail"], "give a path, a file: URI", id="no-such-store"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(
