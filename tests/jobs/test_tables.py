@@ -1,6 +1,8 @@
 """What is new of a Delta table between two versions, against what delta-rs lists of both."""
 
+import os
 import shutil
+import time
 from datetime import date
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -67,6 +69,18 @@ def test_files_and_days_that_two_versions_do_not_share(warehouse: Path) -> None:
         folders = {file.split("/")[0] for file in files[now] ^ files[before]}
         assert found.days == {days[folder.partition("=")[2]] for folder in folders}, (before, now)
     assert len(files) > 6
+
+
+def test_a_version_of_long_ago_can_be_read(spark: SparkSession, tmp_path: Path) -> None:
+    """Where its files are there: summaries may be brought up to date from one that is older than a week."""
+    tables.create(spark, tmp_path, DAYS)
+    for number in range(2):
+        rows = spark.createDataFrame([(date(2025, 10, 26), number)], DAYS.stored_schema)
+        rows.write.format("delta").mode("append").save(tables.uri(tmp_path, DAYS))
+    shutil.copytree(tmp_path / DAYS.name, tmp_path / "old" / DAYS.name)  # which Spark has not seen yet
+    for commit in (tmp_path / "old" / DAYS.name / "_delta_log").glob("*[01].json"):
+        os.utime(commit, (time.time() - 60 * 24 * 3600,) * 2)
+    assert tables.read(spark, tmp_path / "old", DAYS, 1).count() == 1
 
 
 def test_a_version_whose_log_or_files_are_gone_has_no_difference(warehouse: Path, tmp_path: Path) -> None:
