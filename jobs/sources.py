@@ -120,8 +120,10 @@ class Sources:
     def drift(self) -> DataFrame:
         """The rows of `drift`: those of files that it does not stand for yet are read, with `full` all files."""
         said = None if self._full else tables.note_of(self._warehouse, DRIFT)
-        known = json.loads(said)[_version(FILES)] if said else None
-        return read_drift(self.spark, self.settings, self.version_of(FILES), known)
+        known, now = json.loads(said)[_version(FILES)] if said else None, self.version_of(FILES)
+        if known is not None and self._between(FILES, known, now) is None:
+            known = None
+        return read_drift(self.spark, self.settings, now, known)
 
     def of(self, contract: TableContract) -> DataFrame:
         """A table that others are made of: read if the stored one is of what this run reads, else computed.
@@ -218,7 +220,7 @@ class Sources:
 
     def _can_be_read(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         before = since.get(_version(contract))
-        if before is None or self.is_as_it_was(contract, since):
+        if before is None or before == self._versions.get(contract.name):
             return True
         if not tables.is_there(self._warehouse, contract):
             return False
@@ -259,11 +261,17 @@ class Sources:
         made = [t for t in of if t in _MADE and (t in _OF_PEOPLE or _version(t) in since)]
         # Stored ones of people may be older than what they are made of: a run may make some tables only.
         are_fresh = all(self.is_fresh(t) for t in made if t in _OF_PEOPLE)
-        return loaded and are_fresh and all(since.get(_version(t)) == self.version_of(t) for t in made)
+        return loaded and are_fresh and all(self._is_same(t, since, self.version_of(t)) for t in made)
 
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
-        """Whether a table is of the version of which a summary was made."""
-        return since.get(_version(contract)) == self._versions.get(contract.name)
+        """Whether a table has the rows of which a summary was made, be it in other files."""
+        return self._is_same(contract, since, self._versions.get(contract.name))
+
+    def _is_same(self, contract: TableContract, since: Mapping[str, int], now: int | None) -> bool:
+        before = since.get(_version(contract))
+        if before is None or now is None or before == now:
+            return before == now
+        return tables.has_same_rows(self._warehouse, contract, before, now)
 
     def difference(self, contract: TableContract, since: Mapping[str, int]) -> tables.Difference | None:
         """What is new of a table since a summary was made; None if that cannot be told any more."""
@@ -351,20 +359,27 @@ class Sources:
         return self._changed_rows[key]
 
     def new_events(self, since: Mapping[str, int]) -> DataFrame | None:
-        """The rows of `events` that are new since a summary was made, or in another file; None if nothing says which.
+        """The rows of `events` that are new since a summary was made; None if nothing says which.
 
         So it is, too, if they are so many that all may as well be looked at.
         """
         events = self.difference(EVENTS, since)
         if events is None:
             return None
-        there = self.stored(EVENTS)
-        new = _in_files(there.where(is_of(EVENTS, events.days)), events.added)
-        return None if new.count() > MOST_TOUCHED * there.count() else new
+        new = self._added(events, since)
+        return None if new.count() > MOST_TOUCHED * self.stored(EVENTS).count() else new
+
+    def _added(self, events: tables.Difference, since: Mapping[str, int]) -> DataFrame:
+        """The rows of `events` in added files, without those that a compaction took over from removed ones."""
+        found = _in_files(self.stored(EVENTS).where(is_of(EVENTS, events.days)), events.added)
+        if not events.removed:
+            return found
+        were = _in_files(self.before(EVENTS, since).where(is_of(EVENTS, events.days)), events.removed)
+        return without_rows(found, were, EVENTS.key)
 
     def _new_keys(self, events: tables.Difference, states: tables.Difference, since: Mapping[str, int]) -> DataFrame:
         """The messages that new events, or new versions of Sailthru's records, are of."""
-        found = _with_message_account(_in_files(self.stored(EVENTS).where(is_of(EVENTS, events.days)), events.added))
+        found = _with_message_account(self._added(events, since))
         keys = found.select("provider", F.col("message_account").alias("account"), "message_id")
         if states.days:
             version = ("client_id", "message_id", "version", "record")

@@ -67,7 +67,7 @@ def _migrate(spark: SparkSession, path: str, contract: TableContract) -> None:
             f"The table {path} {problem}: it was made by another version of this project. Load the files again into "
             "a new warehouse: ./spark-submit.sh stream_events --available-now --warehouse <new folder>"
         )
-    table = _quoted_table(path)
+    table = quoted_table(path)
     if missing := [f for f in contract.stored_schema.fields if f.name not in stored.schema.names]:
         columns = ", ".join(
             f"`{f.name}` {f.dataType.simpleString()} comment {_quoted(f.metadata['comment'])}" for f in missing
@@ -79,7 +79,7 @@ def _migrate(spark: SparkSession, path: str, contract: TableContract) -> None:
 def _set_properties(spark: SparkSession, path: str, properties: Mapping[str, str]) -> None:
     if properties:
         values = ", ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in properties.items())
-        spark.sql(f"alter table {_quoted_table(path)} set tblproperties ({values})")
+        spark.sql(f"alter table {quoted_table(path)} set tblproperties ({values})")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def _difference(contract: TableContract, stored: _Stored) -> str:
     return ""
 
 
-def _quoted_table(path: str) -> str:
+def quoted_table(path: str) -> str:
+    """The Delta table at a path, as SQL names it."""
     return "delta.`" + path.replace("`", "``") + "`"
 
 
@@ -159,6 +160,13 @@ def _snapshot(spark: SparkSession, path: str) -> Any:
     return log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
 
 
+def data_files(spark: SparkSession, warehouse: Location, contract: TableContract) -> DataFrame:
+    """The data files of the newest version: their `day`, NULL if the table is not partitioned, and `size` in bytes."""
+    files = DataFrame(_snapshot(spark, uri(warehouse, contract)).allFiles().toDF(), spark)
+    days = [F.col("partitionValues")[name] for name in contract.partitioned_by] or [F.lit(None)]
+    return files.select(days[0].cast("date").alias("day"), "size")
+
+
 def read(spark: SparkSession, warehouse: Location, contract: TableContract, version: int | None = None) -> DataFrame:
     """The table as it is whenever the rows are read; with `version` as that commit left it."""
     reader = spark.read.format("delta")
@@ -188,16 +196,17 @@ def replace(spark: SparkSession, warehouse: Location, rows: DataFrame, contract:
         comments = {f.name: f.metadata for f in contract.stored_schema.fields}
         shaped = shaped.select(*[F.col(f"`{n}`").alias(n, metadata=comments[n]) for n in shaped.columns])
         # Else Delta refuses statistics of a column that the table will not have, or be partitioned by.
-        spark.sql(f"alter table {_quoted_table(path)} unset tblproperties if exists ('{STATISTICS}')")
+        spark.sql(f"alter table {quoted_table(path)} unset tblproperties if exists ('{STATISTICS}')")
     writer = shaped.write.format("delta").mode("overwrite").option("userMetadata", note)
     if was_there and has_other_shape:
         writer = writer.option("overwriteSchema", "true").partitionBy(*contract.partitioned_by)
-    before = newest_version(spark, path)
-    writer.save(path)
-    if newest_version(spark, path) == before:  # no rows in place of no rows are no commit, and bear no note
-        _commit_note(spark, path, contract, note)
-    if was_there and has_other_shape:
-        _set_properties(spark, path, contract.table_properties)
+    with writing(warehouse, contract.name):  # whoever puts its files together removes those that this replaces
+        before = newest_version(spark, path)
+        writer.save(path)
+        if newest_version(spark, path) == before:  # no rows in place of no rows are no commit, and bear no note
+            _commit_note(spark, path, contract, note)
+        if was_there and has_other_shape:
+            _set_properties(spark, path, contract.table_properties)
 
 
 def _commit_note(spark: SparkSession, path: str, contract: TableContract, note: str) -> None:
@@ -238,19 +247,27 @@ def replace_parts(
     """Make `rows` the whole of the partitions of `days`, in one commit, which bears the note; in none without days."""
     if not days:
         return
-    (name,) = contract.partitioned_by
-    dated = [f"{name} = date'{day}'" if day else f"{name} is null" for day in days]
     writer = in_parts(shaped_as(rows, contract), contract).write.format("delta").mode("overwrite")
-    writer = writer.option("userMetadata", note).option("replaceWhere", " or ".join(dated))
-    writer.save(uri(warehouse, contract))
+    writer = writer.option("userMetadata", note).option("replaceWhere", on_days(contract, days))
+    with writing(warehouse, contract.name):
+        writer.save(uri(warehouse, contract))
+
+
+def on_days(contract: TableContract, days: Collection[date | None]) -> str:
+    """The condition, in SQL, that a row is of one of the partitions; there must be one."""
+    (name,) = contract.partitioned_by
+    return " or ".join(f"{name} = date'{day}'" if day else f"{name} is null" for day in days)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What of a table that is partitioned by day one version has and an earlier one has not, or the other way round."""
+    """What of a table that is partitioned by day one version has and an earlier one has not, or the other way round.
+
+    Days whose rows were only put into other files, as a compaction does, are left out.
+    """
 
     days: frozenset[date | None]
-    """The days any of whose files were added or removed."""
+    """The days of which rows were added, changed or removed."""
     added: frozenset[str]
     """Names of files."""
     removed: frozenset[str]
@@ -265,17 +282,20 @@ def difference(warehouse: Location, contract: TableContract, before: int, now: i
         return None
     added: set[str] = set()
     removed: set[str] = set()
+    changed: set[str] = set()
     for version in range(before + 1, now + 1):
         commit = _commit(warehouse, contract, version)
         if not commit.exists():
             return None
-        gone, new = _files_of(commit)
+        gone, new, parts = _files_of(commit)
+        changed |= parts
         removed |= gone - added
         added = (added - gone) | (new - removed)
         removed -= new
     folder = warehouse / contract.name
     if not all(each(lambda file: (folder / unquote(file)).is_file(), removed)):
         return None
+    added, removed = ({file for file in files if _part_of(file) in changed} for files in (added, removed))
     days = {_day_of(file) for file in added | removed} if contract.partitioned_by else set()
     return Difference(frozenset(days), *(frozenset(file.rpartition("/")[2] for file in of) for of in (added, removed)))
 
@@ -300,16 +320,35 @@ def _commit(warehouse: Location, contract: TableContract, version: int) -> Locat
     return warehouse / contract.name / "_delta_log" / f"{version:020}.json"
 
 
-def _files_of(commit: Location) -> tuple[set[str], set[str]]:
-    """The data files that a commit removed and those that it added, relative to the table, as URIs."""
+def has_same_rows(warehouse: Location, contract: TableContract, before: int, now: int) -> bool:
+    """Whether no commit after a version changed a row: False, too, if the log of one of them is gone."""
+    if before > now:
+        return False
+    commits = (_commit(warehouse, contract, version) for version in range(before + 1, now + 1))
+    return all(commit.exists() and not _files_of(commit)[2] for commit in commits)
+
+
+def _files_of(commit: Location) -> tuple[set[str], set[str], set[str]]:
+    """The data files that a commit removed and those that it added, and the partitions of which it changed rows.
+
+    All relative to the table, as URIs. Of the files of a compaction the log says that no row in them is another.
+    """
     removed: set[str] = set()
     added: set[str] = set()
+    changed: set[str] = set()
     for line in commit.read_text(encoding="utf-8").splitlines():
-        if line.startswith('{"remove"'):
-            removed.add(json.loads(line)["remove"]["path"])
-        elif line.startswith('{"add"'):
-            added.add(json.loads(line)["add"]["path"])
-    return removed, added
+        for action, files in (("remove", removed), ("add", added)):
+            if line.startswith(f'{{"{action}"'):
+                file = json.loads(line)[action]
+                files.add(file["path"])
+                if file["dataChange"]:
+                    changed.add(_part_of(file["path"]))
+    return removed, added, changed
+
+
+def _part_of(file: str) -> str:
+    """The folder of a file's partition."""
+    return file.rpartition("/")[0]
 
 
 def _day_of(file: str) -> date | None:

@@ -71,6 +71,35 @@ def test_files_and_days_that_two_versions_do_not_share(warehouse: Path) -> None:
     assert len(files) > 6
 
 
+def test_what_was_only_put_into_other_files_is_no_difference(spark: SparkSession, tmp_path: Path) -> None:
+    first, second = date(2025, 10, 26), date(2025, 10, 27)
+    tables.create(spark, tmp_path, DAYS)
+    path = tables.uri(tmp_path, DAYS)
+
+    def add(*rows: tuple[date, int]) -> None:
+        frame = spark.createDataFrame(list(rows), DAYS.stored_schema).coalesce(1)
+        frame.write.format("delta").mode("append").save(path)
+
+    for number in range(2):
+        add((first, number), (second, number))
+    SparkTable.forPath(spark, path).optimize().executeCompaction()
+    assert tables.difference(tmp_path, DAYS, 2, 3) == tables.Difference(frozenset(), frozenset(), frozenset())
+    assert tables.has_same_rows(tmp_path, DAYS, 2, 3)
+    assert tables.has_same_rows(tmp_path, DAYS, 3, 3)
+    add((first, 2))
+    SparkTable.forPath(spark, path).optimize().executeCompaction()
+    assert not tables.has_same_rows(tmp_path, DAYS, 2, 5)
+    found = tables.difference(tmp_path, DAYS, 2, 5)
+    assert found
+    files = [{file for file in files_of(tmp_path, version) if str(first) in file} for version in (2, 5)]
+    assert found == tables.Difference(frozenset({first}), frozenset(names(files[1])), frozenset(names(files[0])))
+    gone = next(iter(files_of(tmp_path, 2) - files[0]))
+    (tmp_path / DAYS.name / gone).unlink()
+    assert tables.difference(tmp_path, DAYS, 2, 5) is None, "the earlier version must be there as a whole"
+    (tmp_path / DAYS.name / "_delta_log" / f"{5:020}.json").unlink()
+    assert not tables.has_same_rows(tmp_path, DAYS, 3, 5)
+
+
 def test_a_version_of_long_ago_can_be_read(spark: SparkSession, tmp_path: Path) -> None:
     """Where its files are there: summaries may be brought up to date from one that is older than a week."""
     tables.create(spark, tmp_path, DAYS)
