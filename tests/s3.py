@@ -8,9 +8,11 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +28,8 @@ import pytest
 VERSION = "1.8.0"
 ACCESS_KEY, SECRET_KEY, REGION = "tests", "s3cret-of-the-tests", "us-east-1"
 COMMIT = re.compile(r"/_delta_log/\d{20}\.json$")
-_CACHE = Path(__file__).parents[1] / ".cache"
+_PROJECT = Path(__file__).parents[1]
+_CACHE = _PROJECT / ".cache"
 _PATIENCE_SECONDS = 30
 
 
@@ -141,19 +144,34 @@ def _program() -> Path:
     with (_CACHE / "versitygw.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run two at a time
         if not program.exists():
-            if not shutil.which("go"):
-                pytest.fail("no `go` on PATH to build the S3 server of the tests with: install Go 1.25 or newer")
             with tempfile.TemporaryDirectory(dir=_CACHE, prefix="versitygw-") as partial:
                 package = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
-                environment = {**os.environ, "GOBIN": partial, "GOTOOLCHAIN": "auto"}
-                run = subprocess.run(
-                    ["go", "install", package], capture_output=True, text=True, env=environment, check=False
-                )
-                if run.returncode:
-                    pytest.fail(f"versitygw could not be built: {run.stderr.strip()[-1000:]}", pytrace=False)
+                _run(_go(), "install", package, GOBIN=partial, GOTOOLCHAIN="auto")
                 program.parent.mkdir(exist_ok=True)
                 (Path(partial) / "versitygw").rename(program)
     return program
+
+
+def _go() -> str:
+    """The Go of the machine, else the one of requirements-go.lock, in an environment of its own."""
+    if found := shutil.which("go"):
+        return found
+    lock = _PROJECT / "requirements-go.lock"
+    folder = _CACHE / f"go-{zlib.crc32(lock.read_bytes())}"
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        _run(sys.executable, "-m", "venv", "--clear", str(partial))
+        _run(str(partial / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "-r", str(lock))
+        partial.rename(folder)
+    # Not its program `go`, which names the Python that stood in the partial folder.
+    (program,) = folder.glob("lib/python*/site-packages/**/bin/go")
+    return str(program)
+
+
+def _run(*command: str, **variables: str) -> None:
+    run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, check=False)
+    if run.returncode:
+        pytest.fail(f"{' '.join(command[:4])}: {run.stderr.strip()[-1000:]}", pytrace=False)
 
 
 @dataclass(frozen=True)
