@@ -89,8 +89,11 @@ class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def find(self) -> None:
         """Look, and let what is new wait for a batch, oldest first."""
-        found = (file for file in self.look() if file.modified_micros >= self.start_from)
-        self.pending = deque(sorted(file for file in found if digest(file.key) not in self.seen))
+        self.pending = deque(sorted(file for file in self.look() if self.is_wanted(file)))
+
+    def is_wanted(self, file: FoundFile) -> bool:
+        """Whether the version is neither left alone for its age nor handed out before."""
+        return file.modified_micros >= self.start_from and digest(file.key) not in self.seen
 
     def read(self, start: Offset) -> tuple[Iterator[tuple[Any, ...]], Offset]:
         """The next batch after `start`; `start` itself if there is nothing new."""

@@ -140,7 +140,7 @@ class NotifiedFilesReader(NewFilesReader):
     def _reconciling(self) -> Iterable[FoundFile]:
         if self.reconciles_at is None or time.monotonic() < self.reconciles_at:
             return ()
-        new = [file for file in list_files(self.root) if digest(file.key) not in self.seen]
+        new = [file for file in list_files(self.root) if self.is_wanted(file)]
         self.reconciles_at = time.monotonic() + self.reconcile_hours * 3600 if self.reconcile_hours else None
         return new
 
@@ -189,7 +189,7 @@ class NotifiedFilesReader(NewFilesReader):
             for one in ones:
                 head = heads[S3Path(one.bucket, one.key)]
                 file = self._gone(one) if head is None else self._there(one, head)
-                if digest(file.key) in self.seen:  # and committed, as all was that had been handed out
+                if not self.is_wanted(file):  # committed, as all is that was handed out before; or too old
                     continue
                 self.waiting[message_id].add(file.uri)
                 if head is not None or file.uri not in found:

@@ -175,6 +175,18 @@ def test_messages_of_nothing_to_load_are_deleted(told: Told) -> None:
     assert told.queue.count() == 0
 
 
+def test_messages_of_objects_before_the_start_are_deleted(told: Told) -> None:
+    # given
+    told.put("a.json")
+    told.queue.send(told.event("a.json"))
+    # when
+    reader = told.reader(start_from=round((time.time() + 60) * 1_000_000))
+    _, end = reader.read(reader.initialOffset())
+    # then
+    assert end == reader.initialOffset()
+    assert told.queue.count() == 0
+
+
 def test_an_object_gone_before_it_was_read_is_handed_out_as_it_was_announced(told: Told) -> None:
     # given
     told.put("a.json")
