@@ -282,14 +282,21 @@ def _wait(running: list[Running], stop: Stop, *, ends_with_first_failure: bool) 
             say(f"{words} The other queries finish {'their batch' if ends_with_first_failure else 'what is there'}.")
             if ends_with_first_failure:
                 stop.asked.set()
-        at_rest = all(not one.query.status["isTriggerActive"] or one.provider in stop.at_gate for one in active)
-        if stop.asked.is_set() and at_rest:
+        if stop.asked.is_set() and all(_is_at_rest(one, stop) for one in active):
             break
         time.sleep(_POLL_SECONDS)
     if failed := _failures(running):
         raise QueryFailedError("\n".join(failed.values()))
     if active:
         say("Stopped as asked; the next start goes on from here.")
+
+
+def _is_at_rest(one: Running, stop: Stop) -> bool:
+    """Whether no batch is at work, and none can begin once a stop was asked for."""
+    status = one.query.status
+    # A look may wait long for news, and with a trigger interval of 0 the next one follows it at once.
+    is_looking = status["message"].startswith("Getting offsets from")
+    return not status["isTriggerActive"] or is_looking or one.provider in stop.at_gate
 
 
 def _failures(running: list[Running]) -> dict[str, str]:
