@@ -229,7 +229,7 @@ class DiscoverySettings(Section):
         default=20,
         ge=1,
         le=20,
-        description="Seconds that a look waits for a message if there is none. Stopping takes as long at worst.",
+        description="Seconds that a look waits for a message if there is none.",
     )
     visibility_seconds: int = Field(
         default=300,
