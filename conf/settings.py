@@ -46,6 +46,7 @@ SECTIONS = (
     *(
         "s3",
         "discovery",
+        "maintenance",
         "people",
         "sessions",
         "activity",
@@ -286,6 +287,24 @@ class DiscoverySettings(Section):
     def queue_url(self, provider: str) -> str | None:
         """The queue of a provider's notifications."""
         return {"ses": self.ses_queue_url, "sailthru": self.sailthru_queue_url}[provider]
+
+
+class MaintenanceSettings(Section):
+    """How the files of tables are kept few and large (docs/maintenance.md)."""
+
+    target_file_bytes: ByteSize = Field(
+        default=ByteSize(128 * 1024**2),
+        ge=1024,
+        description="Bytes that a data file should have, for example 134217728 or 128MiB: files that are on average no "
+        "more than half as large are put together. A file of a day with more than that may be up to twice as large.",
+    )
+    retention_hours: int = Field(
+        default=168,
+        ge=24,
+        le=87_600,
+        description="Hours for which data files stay after the last version that has them: no query may run longer, "
+        "no version that is older can be read, and summaries made of one are made anew.",
+    )
 
 
 class SailthruSettings(Section):
@@ -660,6 +679,7 @@ class Settings(Section):
     spark: SparkSettings = SparkSettings()
     s3: S3Settings = S3Settings()
     discovery: DiscoverySettings = DiscoverySettings()
+    maintenance: MaintenanceSettings = MaintenanceSettings()
     sailthru: SailthruSettings = SailthruSettings()
     quarantine_limit: QuarantineLimit = QuarantineLimit()
     requests: RequestsSettings = RequestsSettings()

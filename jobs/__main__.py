@@ -18,6 +18,7 @@ JOBS = {
     "build_summaries": "make the tables of answers anew: journeys, messages, region_summary, campaigns, and more",
     "check_quality": "check every promise about the tables; exit code 1 if one is broken",
     "explain": "all that is known of one message: its journey, files, request, and the copies that were dropped",
+    "maintain_tables": "put small files of the tables together and remove old ones; may run beside the stream",
     "replay_quarantine": "read quarantined records again with today's code and settings",
     "notebook": "explore journeys in JupyterLab: success rates, the funnel, flows, waits, one recipient, lists",
     "demo": "load the sample in input/ and show what came of it",

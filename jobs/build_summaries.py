@@ -1,7 +1,6 @@
 """`build_summaries`: the tables of answers, brought up to date with `events` and the team's requests."""
 
 import argparse
-import difflib
 import json
 import time
 from collections.abc import Collection, Sequence
@@ -9,13 +8,13 @@ from contextlib import ExitStack
 
 from pyspark.sql import SparkSession
 
-from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
 from jobs.export import FORMS, Target, export, target_of
 from jobs.failures import again_if_lost
 from jobs.locks import only_builder
+from jobs.names import named
 from jobs.parts import Summary
 from jobs.progress import say
 from jobs.session import build_session
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(settings: Settings, arguments: argparse.Namespace) -> None:
     """Make the summaries anew, each in one commit."""
     targets = [target_of(text, settings) for text in arguments.export]
-    build(settings, only=_named(arguments.only), full=arguments.full, targets=targets)
+    build(settings, only=named(arguments.only, SUMMARIES, "summary"), full=arguments.full, targets=targets)
 
 
 def build(
@@ -113,18 +112,6 @@ def _make(spark: SparkSession, warehouse: Location, summary: Summary, contract: 
         tables.replace_parts(spark, warehouse, part.rows, contract, part.days, sources.note(summary.of))
     sources.use_written(contract)
     return "made anew" if part is None else "brought up to date"
-
-
-def _named(only: str | None) -> Collection[str]:
-    if only is None:
-        return tuple(SUMMARIES)
-    names = [name.strip() for name in only.split(",") if name.strip()]
-    for name in names or [only]:
-        if name not in SUMMARIES:
-            nearest = difflib.get_close_matches(name, SUMMARIES, n=1)
-            hint = f"did you mean `{nearest[0]}`?" if nearest else f"there are: {', '.join(SUMMARIES)}."
-            raise ConfigurationError(f"--only: no summary `{name}`: {hint}")
-    return names
 
 
 def _tell(rows: int, name: str, how: str, version: int, seconds: float, settings: Settings) -> None:

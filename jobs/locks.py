@@ -36,6 +36,11 @@ def only_builder(warehouse: Location) -> AbstractContextManager[None]:
     return _only(warehouse, "summaries", "Another build_summaries", "start again when it has ended")
 
 
+def only_maintenance(warehouse: Location) -> AbstractContextManager[None]:
+    """Be the only maintain_tables of this warehouse; another is refused at once."""
+    return _only(warehouse, "maintenance", "Another maintain_tables", "start again when it has ended")
+
+
 def writing_events(warehouse: Location) -> AbstractContextManager[None]:
     """Hold back every other writer of `events` from looking for duplicates until the commit.
 

@@ -22,7 +22,16 @@ WRITTEN_BY_HAND = (
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("attribution", "deploy", "design-notes", "extending", "people", "purchases", "region-data")
+        for page in (
+            "attribution",
+            "deploy",
+            "design-notes",
+            "extending",
+            "maintenance",
+            "people",
+            "purchases",
+            "region-data",
+        )
     ),
 )
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.generator import Forms, generate_ses
@@ -56,6 +57,12 @@ def files_of_both(folder: Path, seed: int, spark: SparkSession) -> None:
     """Some files of each provider."""
     ses_files(folder, seed, spark)
     sailthru_files(folder, seed, spark)
+
+
+def is_compacted(warehouse: Path) -> None:
+    """Files of `events` were put together."""
+    commits = DeltaTable(str(warehouse / "events")).history()
+    assert any(commit["operation"] == "OPTIMIZE" for commit in commits), commits
 
 
 SCENARIOS = {

@@ -9,11 +9,13 @@ from pyspark.sql import SparkSession
 
 from jobs.build_summaries import build
 from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
+from jobs.maintain_tables import maintain
 from jobs.replay_quarantine import replay
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
 from tests.conftest import settings_for
 from tests.crashes import STATES, Scenario, assert_kills_leave_no_trace, names_of, sailthru_files
+from tests.jobs.test_crashes import is_compacted, ses_files
 from tests.jobs.test_increments import change_requests
 from tests.jobs.test_replay_quarantine import older_rules
 
@@ -45,6 +47,12 @@ def quarantined(folder: Path, seed: int, spark: SparkSession) -> None:
         load(settings_for(folder), spark=spark)
 
 
+def in_many_batches(folder: Path, seed: int, spark: SparkSession) -> None:
+    """Events in many small files."""
+    ses_files(folder, seed, spark)
+    load(settings_for(folder, "max_files_per_batch=2"), spark=spark)
+
+
 def is_made_by_parts(warehouse: Path) -> None:
     """The newest commit of `journeys` replaced some days of it."""
     (newest,) = DeltaTable(str(warehouse / "journeys")).history(1)
@@ -60,6 +68,13 @@ SCENARIOS = {
         prepare=partly_summarised,
         check=is_made_by_parts,
         in_order=True,
+    ),
+    "maintenance": Scenario(
+        job="maintain_tables",
+        run=lambda settings, spark: maintain(settings, spark=spark),
+        steps=("table compacted",),
+        prepare=in_many_batches,
+        check=is_compacted,
     ),
     "replay": Scenario(
         job="replay_quarantine",

@@ -1,0 +1,383 @@
+"""`maintain_tables`: fewer files with the same rows, old files gone, nobody in the way of anybody."""
+
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars
+import pyarrow as pa
+import pytest
+from delta.exceptions import ConcurrentDeleteReadException
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from conf.errors import ConfigurationError
+from conf.settings import Settings
+from jobs import maintenance, tables
+from jobs import sources as sources_module
+from jobs.build_summaries import build
+from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
+from jobs.locks import only_maintenance, writing
+from jobs.maintain_tables import MaintenanceError, maintain
+from jobs.maintenance import Files, maintained, remove_left_over, scattered, vacuum
+from jobs.sources import Sources
+from jobs.stream_events import load
+from schemas.catalog import TABLES
+from schemas.contract import TableContract
+from schemas.events import EVENTS
+from schemas.files import FILES
+from schemas.journeys import JOURNEYS
+from tests.conftest import settings_for
+from tests.jobs.test_increments import assert_equal_to_made_anew
+from tests.jobs.test_tables import DAYS
+from tests.tables import (
+    assert_events_are_truth,
+    assert_files_are_truth,
+    assert_is_sailthru_truth,
+    everything,
+    rows_of,
+)
+
+MIB = 1024**2
+FIRST, SECOND = date(2025, 10, 26), date(2025, 10, 27)
+
+
+def data_files(warehouse: Path, contract: TableContract) -> set[str]:
+    """The data files of the newest version."""
+    return set(DeltaTable(str(warehouse / contract.name)).file_uris())
+
+
+def on_disk(warehouse: Path, contract: TableContract) -> set[str]:
+    """All data files that lie there."""
+    return {str(file) for file in (warehouse / contract.name).rglob("*.parquet") if "_delta_log" not in file.parts}
+
+
+def numbers(warehouse: Path) -> Counter[tuple[date | None, int]]:
+    """The rows of DAYS."""
+    return Counter((row["day"], row["number"]) for row in rows_of(warehouse, DAYS))
+
+
+@pytest.fixture
+def days(spark: SparkSession, tmp_path: Path) -> Path:
+    """A warehouse with DAYS: four files of two days and of none, in each numbers from all over; one of a third day."""
+    tables.create(spark, tmp_path, DAYS)
+    for start in range(4):
+        rows = [(day, number) for day in (FIRST, SECOND, None) for number in range(start, 4000, 4)]
+        add(spark, tmp_path, rows)
+    add(spark, tmp_path, [(date(2025, 10, 28), 1)])
+    return tmp_path
+
+
+def compact(spark: SparkSession, warehouse: Path, contract: TableContract, target_bytes: int) -> int:
+    """Of how many partitions the files were put together."""
+    return sum(map(len, maintenance.compact(spark, warehouse, contract, target_bytes)))
+
+
+def add(spark: SparkSession, warehouse: Path, rows: list[tuple[date | None, int]]) -> None:
+    """One commit, a file for each day."""
+    frame = spark.createDataFrame(rows, DAYS.stored_schema).coalesce(1)
+    frame.write.format("delta").mode("append").save(tables.uri(warehouse, DAYS))
+
+
+def test_files_of_a_day_become_one_and_rows_stay(spark: SparkSession, days: Path) -> None:
+    before, rows = data_files(days, DAYS), numbers(days)
+    done = maintained(spark, days, DAYS, MIB)
+    assert (done.parts, done.before.count, done.after.count, done.failure) == (3, 13, 4, None)
+    assert numbers(days) == rows
+    alone = {file for file in before if "2025-10-28" in file}
+    assert alone < data_files(days, DAYS), "the only file of a day is left as it is"
+    assert maintained(spark, days, DAYS, MIB).parts == 0
+    delta = DeltaTable(tables.uri(days, DAYS))
+    assert not {"deletionVectors", "columnMapping"} & set(delta.protocol().writer_features or [])
+    connection = duckdb.connect()
+    connection.register("days", delta.to_pyarrow_table())
+    found = connection.execute("select count(*), sum(number) from days").fetchone()
+    assert found == (rows.total(), sum(number for _, number in rows.elements()))
+    assert polars.read_delta(tables.uri(days, DAYS)).height == rows.total()
+
+
+def test_where_several_files_are_left_each_holds_a_range(spark: SparkSession, days: Path) -> None:
+    for start in range(2):
+        add(spark, days, [(FIRST, number) for number in range(4000 + start, 6000, 2)])
+    rows = numbers(days)
+    target = maintenance.files_of(spark, days, DAYS)[FIRST].size // 3 + 1
+    assert compact(spark, days, DAYS, target) == 3
+    assert numbers(days) == rows
+    actions = pa.table(DeltaTable(tables.uri(days, DAYS)).get_add_actions(flatten=True)).to_pydict()
+    ranges = sorted(
+        zip(*(actions[name] for name in ("partition.day", "min.number", "max.number")), strict=True), key=str
+    )
+    of_first = sorted((low, high) for day, low, high in ranges if day == FIRST)
+    assert len(of_first) > 1
+    assert sum(high - low for low, high in of_first) < 1.1 * 6000, of_first  # before: 4 * 4,000 + 2 * 2,000
+
+
+def test_only_what_can_do_with_half_its_files_is_written_again() -> None:
+    found = {
+        FIRST: Files(2, 250),
+        SECOND: Files(4, 200),
+        None: Files(2, 3),
+        date(2025, 10, 28): Files(11, 1001),
+        date(2025, 10, 29): Files(1, 1),
+    }
+    assert list(scattered(found, 100)) == [SECOND, None]
+
+
+def test_a_dry_run_says_what_would_be_and_changes_nothing(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(tmp_path, "progress=json", "maintenance.retention_hours=24")
+    generate_ses(Path(settings.input), events=60, seed=1, forms=Forms.plain(), events_per_file=20)
+    load(settings_for(tmp_path, "max_files_per_batch=1"), spark=spark)
+    warehouse = Path(settings.warehouse)
+    orphan = aged_copy(warehouse, EVENTS, hours=30)
+    before = sorted(warehouse.rglob("*"))
+    capsys.readouterr()
+    would = maintain(settings, only=[EVENTS.name, FILES.name], dry_run=True, spark=spark)
+    assert sorted(warehouse.rglob("*")) == before
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["table"] for line in lines[:-1]] == [one.table for one in would]
+    assert lines[-1]["dry_run"]
+    assert lines[-1]["removed"] == 1
+    done = maintain(settings, only=[EVENTS.name, FILES.name], spark=spark)
+    assert [(one.after.count, one.parts, one.removed) for one in would] == [
+        (one.after.count, one.parts, one.removed) for one in done
+    ]
+    assert done[0].parts > 0
+    assert not orphan.exists()
+
+
+def aged_copy(warehouse: Path, contract: TableContract, *, hours: float) -> Path:
+    """A data file that no commit names, as killed jobs leave them."""
+    model = Path(sorted(data_files(warehouse, contract))[0])
+    orphan = model.with_name(f"part-{hours}-{model.name}")
+    shutil.copy(model, orphan)
+    os.utime(orphan, (time.time() - hours * 3600,) * 2)
+    return orphan
+
+
+def test_files_without_a_version_go_when_their_time_is_over(spark: SparkSession, days: Path) -> None:
+    old, young = (aged_copy(days, DAYS, hours=hours) for hours in (200, 30))
+    rows = numbers(days)
+    assert vacuum(spark, days, DAYS, 168) == 1
+    assert (old.exists(), young.exists()) == (False, True)
+    assert vacuum(spark, days, DAYS, 24) == 1
+    assert not young.exists()
+    compact(spark, days, DAYS, MIB)
+    assert vacuum(spark, days, DAYS, 24) == 0, "what was just put together can still be read"
+    version = DeltaTable(tables.uri(days, DAYS)).version()
+    vacuum(spark, days, DAYS, 0)
+    assert on_disk(days, DAYS) == data_files(days, DAYS)
+    assert DeltaTable(tables.uri(days, DAYS)).version() == version
+    assert numbers(days) == rows
+
+
+def test_temporary_files_of_killed_writers_go_when_they_are_old(tmp_path: Path) -> None:
+    names = (".00000000000000000007.json.a-b.tmp", "..00000000000000000007.json.a-b.tmp.crc", ".7.a.TID1.tmp")
+    for folder, hours in (("old", 30), ("new", 1)):
+        (tmp_path / folder).mkdir()
+        for name in (*names, "00000000000000000007.json", ".00000000000000000007.json.crc"):
+            (tmp_path / folder / name).touch()
+            os.utime(tmp_path / folder / name, (time.time() - hours * 3600,) * 2)
+    limit = datetime.now(UTC) - timedelta(hours=24)
+    assert remove_left_over(tmp_path, limit, dry_run=True) == len(names)
+    assert remove_left_over(tmp_path, limit) == len(names)
+    left = ["old/.00000000000000000007.json.crc", "old/00000000000000000007.json"]
+    assert [str(file.relative_to(tmp_path)) for file in sorted(tmp_path.glob("old/*"))] == left
+    assert len(list(tmp_path.glob("new/*"))) == 5
+    assert remove_left_over(tmp_path / "nothing", limit) == 0
+
+
+def test_commits_of_others_in_the_way_are_waited_for(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = settings_for(tmp_path)
+    generate_ses(Path(settings.input), events=40, seed=1, forms=Forms.plain(), events_per_file=20)
+    load(settings_for(tmp_path, "max_files_per_batch=1"), spark=spark)
+    conflicts, wanted = iter(range(100)), 2
+    real = maintenance._compact_some
+
+    def sometimes(session: SparkSession, warehouse: Path, contract: TableContract, *rest: object) -> set[object]:
+        if contract is EVENTS and next(conflicts) < wanted:
+            raise ConcurrentDeleteReadException("[DELTA_CONCURRENT_DELETE_READ] a file that was read is gone")
+        return real(session, warehouse, contract, *rest)  # type: ignore[arg-type, return-value]
+
+    monkeypatch.setattr(maintenance, "_compact_some", sometimes)
+    monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.0)
+    only = [EVENTS.name, FILES.name]
+    wanted = 100
+    with pytest.raises(MaintenanceError, match="1 of 2 tables: events: others changed it"):
+        maintain(settings, only=only, spark=spark)
+    assert re.search(r"files: 2 files of \S+, put together to 1 file", capsys.readouterr().out), "others are done"
+    assert len(data_files(Path(settings.warehouse), FILES)) == 1
+    conflicts, wanted = iter(range(100)), 2
+    (done,) = maintain(settings, only=only[:1], spark=spark)
+    assert done.parts > 0
+    assert done.failure is None
+
+
+def test_who_changes_rows_is_waited_for_and_who_adds_them_is_not(spark: SparkSession, days: Path) -> None:
+    settings = settings_for(days)
+    generate_ses(Path(settings.input), events=40, seed=1, forms=Forms.plain(), events_per_file=20)
+    load(settings_for(days, "max_files_per_batch=1"), spark=spark)
+    with writing(Path(settings.warehouse), EVENTS.name):
+        assert compact(spark, Path(settings.warehouse), EVENTS, MIB) > 0
+    before = data_files(days, DAYS)
+    with writing(days, DAYS.name):
+        waiting = threading.Thread(target=compact, args=(spark, days, DAYS, MIB))
+        waiting.start()
+        waiting.join(5)
+        assert waiting.is_alive()
+        assert data_files(days, DAYS) == before
+    waiting.join()
+    assert len(data_files(days, DAYS)) == 4
+
+
+def test_another_maintenance_and_a_name_that_is_none_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    with pytest.raises(ConfigurationError, match="No table `events`"):
+        maintain(settings, spark=spark)
+    tables.create(spark, Path(settings.warehouse), EVENTS)
+    with pytest.raises(ConfigurationError, match="no table sessions yet"):
+        maintain(settings, only=["sessions"], spark=spark)
+    with only_maintenance(Path(settings.warehouse)), pytest.raises(ConfigurationError, match="Another maintain_tables"):
+        maintain(settings, spark=spark)
+
+
+# --- What is made of the tables
+
+
+def test_only_what_was_added_is_new_though_files_were_put_together(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a compaction alone nothing is new; of one between loads no row that was there before."""
+    monkeypatch.setattr(sources_module, "MOST_TOUCHED", 1.0)
+    settings, only = settings_for(tmp_path, "progress=json"), ["journeys", "messages", "campaigns"]
+    warehouse = Path(settings.warehouse)
+
+    def bring(seed: int) -> int:
+        before = len(rows_of(warehouse, EVENTS)) if (warehouse / "events").exists() else 0
+        generate_ses(Path(settings.input) / f"ses/{seed}", events=60, seed=seed, forms=Forms.plain(), days=2)
+        load(settings, spark=spark)
+        return len(rows_of(warehouse, EVENTS)) - before
+
+    bring(1)
+    bring(2)
+    build(settings, only=only, spark=spark)
+    since = {"events_version": DeltaTable(str(warehouse / "events")).version()}
+    assert compact(spark, warehouse, EVENTS, MIB) > 0
+    assert compact(spark, warehouse, JOURNEYS, 1) == 0
+    assert hows(settings, only, spark) == ["nothing new"] * 3
+    new = bring(3)
+    assert compact(spark, warehouse, EVENTS, MIB) > 0
+    new += bring(4)
+    sources = Sources(spark, settings, full=False)
+    rows = sources.new_events(since)
+    assert rows is not None
+    assert rows.count() == new == rows.select("event_id").distinct().count()
+    assert hows(settings, only, spark)[:2] == ["brought up to date"] * 2
+
+
+def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
+    """How each summary was made by a build."""
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.build_summaries._tell", lambda _rows, _name, how, *_: told.append(how))
+        build(settings, only=only, spark=spark)
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("removes", [False, True], ids=["compacted", "compacted-and-vacuumed"])
+def test_summaries_are_those_of_a_full_build_with_compactions_between(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removes: bool
+) -> None:
+    monkeypatch.setattr(sources_module, "MOST_TOUCHED", 1e9)
+    made = tmp_path / "made"
+    ses = generate_ses(made, events=400, seed=3, events_per_file=50, days=3)
+    sailthru = generate_sailthru(made, messages=60, seed=3, days=3, update_days=2)
+    generate_requests(made, ses, sailthru, seed=3)
+    settings = settings_for(tmp_path, "campaigns.many=2", "campaigns.response_days=2")
+    source, warehouse = Path(settings.input), Path(settings.warehouse)
+    files = sorted(file for file in made.rglob("*") if file.is_file())
+    for number in range(3):
+        for file in files[number::3]:
+            place = source / file.relative_to(made)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, place)
+        load(settings, spark=spark)
+        if number == 2:
+            build(settings, spark=spark)
+            break
+        for half in (compact_all, vacuum_all) if removes else (compact_all,):
+            half(spark, warehouse)
+        if number == 0:
+            build(settings, spark=spark)
+            compact_all(spark, warehouse)
+    assert_equal_to_made_anew(settings, tmp_path, spark)
+
+
+def compact_all(spark: SparkSession, warehouse: Path) -> None:
+    """All tables that are there."""
+    for contract in TABLES:
+        if tables.is_there(warehouse, contract):
+            compact(spark, warehouse, contract, MIB)
+
+
+def vacuum_all(spark: SparkSession, warehouse: Path) -> None:
+    """Of all tables, no file is left but those of the newest version."""
+    for contract in TABLES:
+        if tables.is_there(warehouse, contract):
+            vacuum(spark, warehouse, contract, 0)
+
+
+# --- Beside the stream
+
+
+@pytest.mark.slow
+def test_beside_the_stream_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
+    """Both providers in many batches, and the job all the time beside them."""
+    source, warehouse = tmp_path / "input", tmp_path / "warehouse"
+    forms = Forms(odd_file_kinds=(), broken=0.1)
+    ses = generate_ses(source, events=300, seed=5, forms=forms, events_per_file=20)
+    sailthru = generate_sailthru(source, messages=40, seed=5, days=2, update_days=1)
+    overrides = ("max_files_per_batch=6", "maintenance.target_file_bytes=64KiB")
+    settings = settings_for(tmp_path, *overrides)
+    ended, maintained_times = threading.Event(), 0
+    failures: list[BaseException] = []
+
+    def stream() -> None:
+        try:
+            load(settings, spark=spark)
+        except BaseException as problem:
+            failures.append(problem)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=stream)
+    thread.start()
+    while not ended.is_set():
+        if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
+            maintain(settings, spark=spark)
+            maintained_times += 1
+        else:
+            ended.wait(0.2)
+    thread.join()
+    assert failures == []
+    assert maintained_times > 1
+    maintain(settings, spark=spark)
+    assert_events_are_truth(warehouse, ses)
+    assert_is_sailthru_truth(warehouse, sailthru)
+    assert_files_are_truth(warehouse, source, [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine])
+    before = everything(warehouse)
+    assert load(settings, spark=spark) == []
+    assert everything(warehouse) == before
+    commits = DeltaTable(str(warehouse / "events")).history()
+    assert Counter(commit["operation"] for commit in commits)["OPTIMIZE"] > 2
