@@ -305,6 +305,12 @@ class MaintenanceSettings(Section):
         description="Hours for which data files stay after the last version that has them: no query may run longer, "
         "no version that is older can be read, and summaries made of one are made anew.",
     )
+    every_batches: int | None = Field(
+        default=None,
+        ge=1,
+        description="After every so many of its batches a stream itself puts together the files of the tables that "
+        "it fills, before its next batch. null: never.",
+    )
 
 
 class SailthruSettings(Section):

@@ -205,6 +205,16 @@ def remove_left_over(folder: Location, older_than: datetime, *, dry_run: bool = 
     return len(old)
 
 
+def compact_and_tell(
+    spark: SparkSession, warehouse: Location, contracts: Iterable[TableContract], target_bytes: int, form: str
+) -> None:
+    """Compact the tables, and tell of those of which there was something to do, or something in the way."""
+    for contract in contracts:
+        done = maintained(spark, warehouse, contract, target_bytes)
+        if done.parts or done.failure:
+            tell(done, form)
+
+
 def maintained(
     spark: SparkSession,
     warehouse: Location,

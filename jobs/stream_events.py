@@ -20,9 +20,11 @@ from jobs import found_files, notifications, tables
 from jobs.archive import archive_of
 from jobs.batches import BatchLoader
 from jobs.checkpoints import read_checkpoint
+from jobs.crash_points import reached
 from jobs.failures import cause
 from jobs.found_files import FoundFiles
 from jobs.locks import only_loader, writing_events
+from jobs.maintenance import compact_and_tell
 from jobs.notifications import NotifiedFiles
 from jobs.progress import BatchReport, say, tell
 from jobs.providers import PROVIDERS, Provider
@@ -208,6 +210,11 @@ def _started(
             except PipelineError as problem:
                 running.refusal = problem
                 raise
+            if _is_turn(settings, number) and not stop.asked.is_set():
+                own = (EVENTS, QUARANTINE, FILES, *provider.own_tables)
+                size = int(settings.maintenance.target_file_bytes)
+                compact_and_tell(batch.sparkSession, warehouse, own, size, settings.progress)
+                reached("tables maintained")
 
     with tempfile.NamedTemporaryFile(prefix="seen-") as seen:
         seen.write(_seen(spark, warehouse, provider.name, settings.discovery.start_from))
@@ -235,6 +242,12 @@ def _started(
         finally:
             stop.released.set()
             running.query.stop()
+
+
+def _is_turn(settings: Settings, batch: int) -> bool:
+    """Whether the files of tables are to be put together after this batch."""
+    every = settings.maintenance.every_batches
+    return every is not None and (batch + 1) % every == 0
 
 
 def _seen(spark: SparkSession, warehouse: Location, provider: str, since: datetime | None) -> bytes:

@@ -82,6 +82,15 @@ SCENARIOS = {
         steps=(*BATCH[-1:], *STATES, *END_OF_BATCH[:2]),
         prepare=sailthru_files,
     ),
+    "ses, with compactions": Scenario(
+        job="stream_events",
+        options=("--available-now", "--provider", "ses"),
+        overrides=(TWO_FILES, "maintenance.every_batches=1"),
+        run=lambda settings, spark: load(settings, provider="ses", spark=spark),
+        steps=("table compacted", "tables maintained"),
+        prepare=ses_files,
+        check=is_compacted,
+    ),
     "both providers": Scenario(
         job="stream_events",
         options=("--available-now", "--provider", "all"),

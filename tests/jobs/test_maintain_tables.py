@@ -41,6 +41,7 @@ from tests.tables import (
     assert_events_are_truth,
     assert_files_are_truth,
     assert_is_sailthru_truth,
+    assert_is_truth,
     everything,
     rows_of,
 )
@@ -342,13 +343,13 @@ def vacuum_all(spark: SparkSession, warehouse: Path) -> None:
 
 
 @pytest.mark.slow
-def test_beside_the_stream_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
-    """Both providers in many batches, and the job all the time beside them."""
+def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
+    """Both providers in many batches, after each of which the stream compacts, and the job all the time beside it."""
     source, warehouse = tmp_path / "input", tmp_path / "warehouse"
     forms = Forms(odd_file_kinds=(), broken=0.1)
     ses = generate_ses(source, events=300, seed=5, forms=forms, events_per_file=20)
     sailthru = generate_sailthru(source, messages=40, seed=5, days=2, update_days=1)
-    overrides = ("max_files_per_batch=6", "maintenance.target_file_bytes=64KiB")
+    overrides = ("max_files_per_batch=6", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
     ended, maintained_times = threading.Event(), 0
     failures: list[BaseException] = []
@@ -381,3 +382,16 @@ def test_beside_the_stream_the_truth_holds(spark: SparkSession, tmp_path: Path) 
     assert everything(warehouse) == before
     commits = DeltaTable(str(warehouse / "events")).history()
     assert Counter(commit["operation"] for commit in commits)["OPTIMIZE"] > 2
+
+
+def test_a_stream_puts_files_together_every_so_many_batches(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = generate_ses(tmp_path / "input", events=120, seed=6, forms=Forms.plain(), events_per_file=30)
+    settings = settings_for(tmp_path, "max_files_per_batch=1", "maintenance.every_batches=2")
+    reports = load(settings, spark=spark)
+    assert len(reports) == 4
+    told = [line.split()[1] for line in capsys.readouterr().out.splitlines() if ", put together to " in line]
+    assert Counter(told)["files:"] == 2
+    assert len(data_files(tmp_path / "warehouse", FILES)) == 1
+    assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
