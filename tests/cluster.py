@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyspark
+
+from tests.servers import free_port
 
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 600
@@ -71,7 +72,7 @@ class Cluster:
     workers: list[Worker] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._port, self._page = _free_port(), _free_port()
+        self._port, self._page = free_port(), free_port()
         self._master = self._start("Master", "--port", str(self._port), "--webui-port", str(self._page))
 
     @property
@@ -142,10 +143,3 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
     while not is_so():
         assert time.monotonic() < end, f"waited {PATIENCE_SECONDS} s for {what}"
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,13 +1,9 @@
 """Moto as a server: S3 and SQS of AWS, and the notifications between them, on a free port of this machine."""
 
-import contextlib
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
-import pytest
+
+from tests.servers import free_port, wait_until_open
 
 REGION = "us-east-1"
 _SERVICES = ("S3", "SQS", "STS")
@@ -112,36 +109,16 @@ class Queue:
 @contextmanager
 def running(folder: Path) -> Iterator[Moto]:
     """A server with nothing in it, its log in the folder; stopped at the end."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "moto.log").open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "MOTO_PORT": str(port)})
     try:
-        _wait_until_open(port, process, folder / "moto.log")
+        wait_until_open(port, process, folder / "moto.log")
         yield Moto(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
         process.wait(_PATIENCE_SECONDS)
-
-
-def _free_port() -> int:
-    """One that the system gives to no client."""
-    while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
-            return int(probe.getsockname()[1])
-
-
-def _wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"moto did not start: {log.read_text(errors='replace')[-1000:]}", pytrace=False)
 
 
 @contextmanager

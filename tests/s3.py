@@ -1,9 +1,7 @@
 """A real S3 server for tests, on a free port of this machine, and a proxy that makes its network slow and lossy."""
 
-import contextlib
 import fcntl
 import os
-import random
 import re
 import shutil
 import socket
@@ -24,6 +22,8 @@ from uuid import uuid4
 
 import boto3
 import pytest
+
+from tests.servers import free_port, wait_until_open
 
 VERSION = "1.8.0"
 ACCESS_KEY, SECRET_KEY, REGION = "tests", "s3cret-of-the-tests", "us-east-1"
@@ -66,11 +66,8 @@ class S3Server:
 
 
 def to_be(folder: Path) -> S3Server:
-    """A server that may be started later, on a port that nothing listens on and the system gives to no client."""
-    while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
-            return S3Server(f"http://127.0.0.1:{probe.getsockname()[1]}", folder / "data")
+    """A server that may be started later."""
+    return S3Server(f"http://127.0.0.1:{free_port()}", folder / "data")
 
 
 class Bucket:
@@ -108,7 +105,7 @@ def running(server: S3Server) -> Iterator[S3Server]:
     with log.open("wb") as said:
         process = subprocess.Popen([*command, str(data)], stdout=said, stderr=said, env=environment)
     try:
-        _wait_until_open(port, process, log)
+        wait_until_open(port, process, log)
         yield server
     finally:
         process.terminate()
@@ -123,18 +120,6 @@ def _has_attributes(folder: Path) -> bool:
         return False
     os.removexattr(folder, "user.tests")
     return True
-
-
-def _wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _PATIENCE_SECONDS
-    while process.poll() is None and time.monotonic() < end:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    pytest.fail(f"versitygw did not start: {log.read_text(errors='replace')[-1000:]}", pytrace=False)
 
 
 def _program() -> Path:

@@ -1,0 +1,33 @@
+"""What all servers of tests need: a port of this machine, and the moment from which they answer."""
+
+import contextlib
+import random
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+_PATIENCE_SECONDS = 60
+
+
+def free_port() -> int:
+    """A port that nothing listens on, and that the system gives to no client."""
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+            return int(probe.getsockname()[1])
+
+
+def wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the process listens; fails with the end of its log if it ends, or takes too long."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"{process.args!r} did not start: {log.read_text(errors='replace')[-1000:]}", pytrace=False)
