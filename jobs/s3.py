@@ -62,9 +62,9 @@ def endpoint() -> str | None:
     return None if ".amazonaws.com" in url else url
 
 
-def region() -> str:
-    """The region of the standard chain."""
-    return str(client().meta.region_name)
+def region() -> str | None:
+    """The region of the standard chain; None if it names none, so that who asks finds the bucket's own."""
+    return os.environ.get("AWS_REGION") or boto3.Session().region_name
 
 
 @dataclass(frozen=True)

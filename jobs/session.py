@@ -129,10 +129,9 @@ def _of_session(settings: Settings, *, is_local: bool) -> dict[str, str]:
 
 def _of_s3(settings: Settings) -> dict[str, str]:
     """What S3A needs to find the store, and whose credentials it uses, as AWS's own tools do."""
-    conf = {
-        "spark.hadoop.fs.s3a.aws.credentials.provider": s3.CREDENTIALS,
-        "spark.hadoop.fs.s3a.endpoint.region": s3.region(),
-    }
+    conf = {"spark.hadoop.fs.s3a.aws.credentials.provider": s3.CREDENTIALS}
+    if region := s3.region():
+        conf["spark.hadoop.fs.s3a.endpoint.region"] = region
     if settings.s3.conditional_put:
         conf[LOG_STORE] = LOG_STORE_CLASS
     if endpoint := s3.endpoint():
