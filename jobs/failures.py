@@ -3,9 +3,16 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
-from conf.errors import PipelineError
+from conf.errors import ConfigurationError, PipelineError
 from jobs.progress import say
 
 T = TypeVar("T")
@@ -18,6 +25,7 @@ _OF_THE_MACHINE = (
     "Input/output error",
     "Too many open files",
 )
+_OF_SET_UP = (NoCredentialsError, PartialCredentialsError, ProfileNotFound, NoRegionError)
 _LOST_ROWS = "CHECKPOINT_RDD_BLOCK_ID_NOT_FOUND"
 _TRIES = 4
 """As often as Spark itself tries a task."""
@@ -27,9 +35,11 @@ class MachineError(PipelineError):
     """The machine refused what a job needs: room, a right, a working disk. Mended, the job can be started again."""
 
 
-def of_machine(problem: BaseException) -> MachineError | None:
-    """The failure as the operator is to read it, if the machine is its cause; None if it may be ours."""
+def of_machine(problem: BaseException) -> PipelineError | None:
+    """The failure as the operator is to read it, if machine or set-up are its cause; None if it may be ours."""
     text = str(problem)
+    if isinstance(problem, _OF_SET_UP):
+        return ConfigurationError(f"{text}: docs/s3.md says where credentials and region of S3 are looked for.")
     if isinstance(problem, BotoCoreError | ClientError):
         return MachineError(f"S3: {text}")
     return MachineError(cause(text)) if any(words in text for words in _OF_THE_MACHINE) else None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs import s3
 from jobs.__main__ import JOBS, main
 
 
@@ -35,3 +36,17 @@ def test_generate_writes_files_and_their_truth(tmp_path: Path) -> None:
     assert main(["generate", "--output", str(tmp_path / "mail"), "--events", "50", "--plain"]) == 0
     assert list((tmp_path / "mail" / "ses").rglob("ses-events-*"))
     assert len((tmp_path / "mail" / "truth" / "ses" / "events.jsonl").read_text().splitlines()) == 50
+
+
+def test_without_credentials_for_s3_one_line_says_where_they_come_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr("jobs.s3.client", s3.client.__wrapped__)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    assert main(["stream_events", "--input", "s3a://no-bucket/mail", "--warehouse", str(tmp_path)]) == 2
+    assert "docs/s3.md says where credentials" in capsys.readouterr().err
