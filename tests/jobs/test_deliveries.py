@@ -30,7 +30,7 @@ from schemas.events import EVENTS
 from tests.conftest import settings_for
 from tests.tables import AS_TESTED, STATE_TABLES, assert_balanced, content
 
-HISTORIES = int(os.environ.get("DELIVERIES", "2"))
+HISTORIES = int(os.environ.get("DELIVERIES", "1"))
 START, HOUR, DAY = 1_760_000_000, 3600, 86_400
 SETTLED = (Role.IDENTITY, Role.SETTLED)
 

@@ -33,8 +33,8 @@ from tests.tables import assert_events_are_truth, assert_files_are_truth, assert
 def test_both_providers_load_from_s3_into_s3_as_the_truth_says(
     spark: SparkSession, bucket: Bucket, tmp_path: Path
 ) -> None:
-    ses = generate_ses(tmp_path / "input", events=2000, seed=3, events_per_file=100)
-    sailthru = generate_sailthru(tmp_path / "input", messages=200, seed=3, days=2, update_days=1)
+    ses = generate_ses(tmp_path / "input", events=800, seed=3, events_per_file=50)
+    sailthru = generate_sailthru(tmp_path / "input", messages=60, seed=3, days=2, update_days=1)
     bucket.upload(tmp_path / "input", "in put")
     load(on_s3(bucket, "max_files_per_batch=15"), spark=spark)
     assert_events_are_truth(warehouse_of(bucket), ses)
