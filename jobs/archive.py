@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from conf.errors import ConfigurationError
 from jobs import s3
 from jobs.s3 import S3Path
-from jobs.storage import FoundFile, Location, each, is_still_there, location, place_of
+from jobs.storage import FoundFile, Location, each, is_still_there, location, of_head, place_of, version_of
 
 TAG = ("email-events", "loaded")
 """Key and value of the tag, for a rule of the bucket that lets objects expire."""
@@ -25,20 +25,17 @@ class Archive:
         each(self._take, files)
 
     def _take(self, file: FoundFile) -> None:
-        if not is_still_there(file):
-            return
         place = place_of(file.uri)
         if self.to is None:
             assert isinstance(place, S3Path)
-            _tag(place)
+            if is_still_there(file):
+                _tag(place)
         elif isinstance(place, S3Path):
             assert isinstance(self.to, S3Path)
-            _move_object(place, self.to / file.uri.removeprefix(f"{self.root}/"))
+            _move_object(file, place, self.to / file.uri.removeprefix(f"{self.root}/"))
         else:
             assert isinstance(self.to, Path)
-            target = self.to / place.relative_to(str(self.root))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            place.rename(target)
+            _move_file(file, place, self.to / place.relative_to(str(self.root)))
 
 
 def archive_of(how: str, to: str, root: Location) -> Archive | None:
@@ -67,14 +64,24 @@ def _tag(place: S3Path) -> None:
     s3.client().put_object_tagging(**named, Tagging={"TagSet": [*tags, {"Key": key, "Value": value}]})
 
 
-def _move_object(place: S3Path, target: S3Path) -> None:
-    found = place.head()
-    if found is None:
+def _move_file(file: FoundFile, place: Path, target: Path) -> None:
+    if not is_still_there(file):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(target)
+    moved = version_of(target)
+    if moved is not None and (moved.modified_micros, moved.length) != (file.modified_micros, file.length):
+        target.rename(place)  # it came between the look and the move, and is not loaded yet
+
+
+def _move_object(file: FoundFile, place: S3Path, target: S3Path) -> None:
+    head = place.head()
+    if head is None or of_head(place, head).key != file.key:
         return
     source = {"Bucket": place.bucket, "Key": place.key}
     try:  # a version that came meanwhile is not the one that was loaded: it stays
-        s3.client().copy(source, target.bucket, target.key, ExtraArgs={"CopySourceIfMatch": found["ETag"]})
-        s3.client().delete_object(**source, IfMatch=found["ETag"])
+        s3.client().copy(source, target.bucket, target.key, ExtraArgs={"CopySourceIfMatch": head["ETag"]})
+        s3.client().delete_object(**source, IfMatch=head["ETag"])
     except ClientError as problem:
         if not s3.is_refused_condition(problem) and not s3.is_absence(problem):
             raise

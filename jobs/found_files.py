@@ -69,6 +69,8 @@ class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         self.start_from = int(options["start_from"])
         self.archive = archive_of(options["archive"], options["archive_to"], self.root)
         self.pending: deque[FoundFile] = deque()
+        self.done: int | None = None
+        """The newest batch that is known to be done; None: none since this reader was made."""
         self.looks_again = True
 
     def look(self) -> Iterable[FoundFile]:
@@ -99,11 +101,13 @@ class NewFilesReader(SimpleDataSourceStreamReader, SupportsTriggerAvailableNow):
         """The next batch after `start`; `start` itself if there is nothing new."""
         # Spark asks for what follows a batch only when that is done, in the run before a crash, too. `commit` would
         # come later: when a further batch is planned, which may be never.
-        done = _files(start)
-        self.seen.update(digest(file.key) for file in done)
-        self.committed(done)
-        if self.archive:
-            self.archive.take(done)
+        if start["batch"] != self.done:  # the same start comes again at each look until something is new
+            files = _files(start)
+            self.seen.update(digest(file.key) for file in files)
+            self.committed(files)
+            if self.archive:
+                self.archive.take(files)
+            self.done = start["batch"]
         if not self.pending and self.looks_again:
             self.find()
         taken: list[FoundFile] = []

@@ -6,8 +6,7 @@ order: what decides whether an object is new is its version as it is now, as in 
 
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 from pyspark.sql.types import StructType
 
@@ -19,7 +18,7 @@ from jobs.inbox import MOST_AT_ONCE, Inbox, Message, attribute
 from jobs.progress import say
 from jobs.s3 import S3Path
 from jobs.s3_events import Created, UnknownMessageError, created_in
-from jobs.storage import FoundFile, each, list_files, location, s3_file
+from jobs.storage import FoundFile, each, list_files, location, of_head, s3_file
 
 _FURTHER_WAIT_SECONDS = 1
 """For messages after the first ones: long enough for SQS to ask all its servers, one of which may have them."""
@@ -187,8 +186,9 @@ class NotifiedFilesReader(NewFilesReader):
         for message_id, ones in told.items():
             self.waiting[message_id] = set()
             for one in ones:
-                head = heads[S3Path(one.bucket, one.key)]
-                file = self._gone(one) if head is None else self._there(one, head)
+                place = S3Path(one.bucket, one.key)
+                head = heads[place]
+                file = self._gone(one) if head is None else of_head(place, head, below=len(self.prefix))
                 if not self.is_wanted(file):  # committed, as all is that was handed out before; or too old
                     continue
                 self.waiting[message_id].add(file.uri)
@@ -199,10 +199,6 @@ class NotifiedFilesReader(NewFilesReader):
     def _is_ours(self, one: Created) -> bool:
         is_folder = one.key.endswith("/") and one.length == 0  # which some programs make, as in listings
         return one.bucket == self.bucket and one.key.startswith(self.prefix) and not is_folder
-
-    def _there(self, one: Created, head: Mapping[str, Any]) -> FoundFile:
-        modified = head["LastModified"].timestamp()
-        return s3_file(one.bucket, one.key, modified, head["ContentLength"], below=len(self.prefix))
 
     def _gone(self, one: Created) -> FoundFile:
         """The version that the message told of, which gets a line in the ledger unless it was loaded before it went."""

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from conf.errors import ConfigurationError
@@ -17,7 +17,6 @@ Location = Path | S3Path
 """A folder or file; `str` gives it as Spark takes it."""
 _Asked = TypeVar("_Asked")
 _Told = TypeVar("_Told")
-_AT_ONCE = s3.MOST_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,12 +100,16 @@ def _version(path: str, stat: os.stat_result, is_hidden: bool) -> FoundFile:
     return FoundFile(stat.st_mtime_ns // 1000, f"file://{name}", stat.st_size, is_hidden)
 
 
+def of_head(place: S3Path, head: Mapping[str, Any], *, below: int = 0) -> FoundFile:
+    """The version that the answer to a HEAD of the object tells of; `below` as `s3_file` has it."""
+    return s3_file(place.bucket, place.key, head["LastModified"].timestamp(), head["ContentLength"], below=below)
+
+
 def version_of(place: Location) -> FoundFile | None:
     """The version that is at the place; None if it is gone. One HEAD on S3."""
     if isinstance(place, S3Path):
-        if (found := place.head()) is None:
-            return None
-        return s3_file(place.bucket, place.key, found["LastModified"].timestamp(), found["ContentLength"])
+        head = place.head()
+        return None if head is None else of_head(place, head)
     try:
         return _version(str(place), place.stat(), False)
     except OSError:
@@ -161,5 +164,5 @@ def place_of(uri: str) -> Location:
 
 def each(asked: Callable[[_Asked], _Told], items: Collection[_Asked]) -> list[_Told]:
     """`asked` of every item, in order, of several at once: on S3 each waits for the network most of its time."""
-    with ThreadPoolExecutor(max(1, min(_AT_ONCE, len(items)))) as pool:
+    with ThreadPoolExecutor(max(1, min(s3.MOST_CONNECTIONS, len(items)))) as pool:
         return list(pool.map(asked, items))

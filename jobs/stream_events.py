@@ -130,8 +130,9 @@ def load(
     source, warehouse = location(settings.input), location(settings.warehouse)
     providers = _present(source, list(PROVIDERS) if provider == "all" else [provider])
     notifications.refuse_unusable(settings, providers)
+    wanted = found_files.options_of(settings.discovery)
     for name in providers:
-        archive_of(settings.discovery.archive or "", settings.discovery.archive_to or "", source / name)
+        archive_of(wanted["archive"], wanted["archive_to"], source / name)
     try:
         warehouse.mkdir(parents=True, exist_ok=True)
     except OSError as problem:

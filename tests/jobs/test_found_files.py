@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from conf.settings import DiscoverySettings
 from jobs.archive import Archive, archive_of
 from jobs.found_files import FoundFilesReader, folders_of, options_of
 from jobs.s3 import S3Path
-from jobs.storage import list_files
+from jobs.storage import FoundFile, list_files
 from tests.s3 import Bucket, DelayingProxy, S3Server
 
 
@@ -103,6 +103,46 @@ def test_loaded_files_are_moved_once_their_batch_is_done_and_a_newer_version_sta
     reader.read(end)
     assert (archive / "ses" / "x" / "b.json").read_bytes() == b"newer"
     assert list(list_files(root)) == []
+
+
+def test_a_version_that_comes_between_the_look_and_the_move_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "ses"
+    write(root, "a.json")
+    (loaded,) = list_files(root)
+    (root / "a.json").write_bytes(b"newer")
+    monkeypatch.setattr("jobs.archive.is_still_there", lambda _: True)
+    Archive(root, tmp_path / "archive").take([loaded])
+    assert (root / "a.json").read_bytes() == b"newer"
+    assert [file for file in (tmp_path / "archive").rglob("*") if file.is_file()] == []
+
+
+def test_an_object_that_is_another_version_than_was_loaded_stays(bucket: Bucket) -> None:
+    root = S3Path(bucket.name, "in")
+    bucket.put("in/a.json", b"{}")
+    (loaded,) = list_files(root)
+    bucket.put("in/a.json", b"newer")
+    Archive(root, S3Path(bucket.name, "done")).take([loaded])
+    assert (bucket.folder / "in/a.json").read_bytes() == b"newer"
+    assert not (bucket.folder / "done").exists()
+
+
+def test_a_batch_that_is_done_is_put_away_once_however_often_is_looked(tmp_path: Path) -> None:
+    root = tmp_path / "ses"
+    write(root, "a.json")
+    reader = reader_of(root, tmp_path / "seen")
+    put_away: list[list[str]] = []
+
+    class Kept(Archive):
+        def take(self, files: Collection[FoundFile]) -> None:
+            put_away.append([file.uri for file in files])
+
+    reader.archive = Kept(root, None)
+    _, end = reader.read(reader.initialOffset())
+    for _ in range(3):
+        _, end = reader.read(end)
+    assert put_away == [[], [f"file://{root}/a.json"]]
 
 
 def test_loaded_objects_are_moved_or_tagged(bucket: Bucket) -> None:
