@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pyspark import SparkContext
@@ -65,6 +66,7 @@ class _Lease:
     place: S3Path
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     etag: str = ""
+    client: Any = field(default_factory=s3.client)
     renewals: int = 0
     renewed_at: float = 0.0
 
@@ -74,19 +76,28 @@ class _Lease:
         while True:
             found = self._found()
             if found is None or found.is_free:
-                if self._put(found.etag if found else ""):
+                if self._take_now(found.etag if found else ""):
                     return
                 continue
             if found.etag != watched:
                 if not waits and not is_first:
                     raise HeldError(found.holder)
                 watched, since, is_first = found.etag, time.monotonic(), False
-            elif time.monotonic() - since > seconds and self._put(watched):
+            elif time.monotonic() - since > seconds and self._take_now(watched):
                 return
             time.sleep(min(0.5, seconds / _RENEWALS / 2))
 
+    def _take_now(self, etag: str) -> bool:
+        """Whether the lease is ours, and by an answer so new that nobody can have taken it over meanwhile."""
+        is_ours = self._put(etag)
+        while is_ours and time.monotonic() - self.renewed_at > s3.in_use().lease_seconds / _RENEWALS:
+            is_ours = self._put(self.etag)
+        return is_ours
+
     def renew(self, done: threading.Event) -> None:
         seconds = s3.in_use().lease_seconds
+        # Else a request that hangs, a minute by default, would outlive the lease.
+        self.client = s3.client("s3", seconds / _RENEWALS / 4)
         while not done.wait(seconds / _RENEWALS):
             try:
                 is_ours = self._put(self.etag)
@@ -97,13 +108,14 @@ class _Lease:
             else:
                 if not is_ours:
                     _end_at_once(f"The lock {self.place} was taken over: this process stood still for too long.")
+        self.client = s3.client()
 
     def release(self) -> None:
         self._put(self.etag, is_free=True)
 
     def _found(self) -> "_Found | None":
         try:
-            answer = s3.client().get_object(Bucket=self.place.bucket, Key=self.place.key)
+            answer = self.client.get_object(Bucket=self.place.bucket, Key=self.place.key)
             said = json.loads(answer["Body"].read())
             return _Found(answer["ETag"], str(said["holder"]), str(said["token"]), bool(said["is_free"]))
         except ClientError as problem:
@@ -124,7 +136,7 @@ class _Lease:
             return self._put_and_look(said, etag, asked_at)
         try:
             body = json.dumps(said).encode()
-            answer = s3.client().put_object(Bucket=self.place.bucket, Key=self.place.key, Body=body, **condition)
+            answer = self.client.put_object(Bucket=self.place.bucket, Key=self.place.key, Body=body, **condition)
         except ClientError as problem:
             if not s3.is_refused_condition(problem) and not s3.is_absence(problem):
                 raise
@@ -143,7 +155,7 @@ class _Lease:
         if (before.etag if before else "") != etag:
             return False
         body = json.dumps(said).encode()
-        s3.client().put_object(Bucket=self.place.bucket, Key=self.place.key, Body=body)
+        self.client.put_object(Bucket=self.place.bucket, Key=self.place.key, Body=body)
         if before is None or before.token != self.token:
             time.sleep(_SETTLING_SECONDS)
         after = self._found()

@@ -45,15 +45,24 @@ def in_use() -> S3Settings:
 
 
 @cache
-def client(service: str = "s3") -> Any:
-    """A boto3 client of this process, which may be used by several threads."""
+def client(service: str = "s3", patience: float | None = None) -> Any:
+    """A boto3 client of this process, which may be used by several threads.
+
+    With `patience` a request fails when the store is silent for so many seconds, and is not tried again.
+    """
     # A bucket's name in the path: stores other than AWS seldom have a host name per bucket.
     styles = {"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"}
     return boto3.client(
         service,
         region_name=os.environ.get("AWS_REGION"),  # which boto3 itself does not read, only AWS_DEFAULT_REGION
-        config=Config(s3=styles, max_pool_connections=MOST_CONNECTIONS, retries={"mode": "standard"}),
+        config=Config(s3=styles, max_pool_connections=MOST_CONNECTIONS, **_network(patience)),
     )
+
+
+def _network(patience: float | None) -> dict[str, Any]:
+    if patience is None:
+        return {"retries": {"mode": "standard"}}
+    return {"retries": {"total_max_attempts": 1}, "connect_timeout": patience, "read_timeout": patience}
 
 
 def endpoint() -> str | None:

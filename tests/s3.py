@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -60,6 +61,16 @@ class S3Server:
             region_name=REGION,
         )
 
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """As if the network hung: connections are taken, and nothing is answered until the end."""
+        process = int(self.data.with_name("pid").read_text())
+        os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
+
     def make_bucket(self, name: str) -> None:
         """An empty bucket; it must not be there yet."""
         self.client().create_bucket(Bucket=name)
@@ -104,6 +115,7 @@ def running(server: S3Server) -> Iterator[S3Server]:
     environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
     with log.open("wb") as said:
         process = subprocess.Popen([*command, str(data)], stdout=said, stderr=said, env=environment)
+    data.with_name("pid").write_text(str(process.pid))
     try:
         wait_until_open(port, process, log)
         yield server

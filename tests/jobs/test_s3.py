@@ -181,6 +181,16 @@ def test_who_stood_still_so_long_that_another_took_the_lock_ends_without_a_word_
             assert "was taken over: this process stood still for too long" in other.stderr.read()
 
 
+def test_who_gets_no_answer_for_so_long_that_another_may_take_the_lock_ends_by_itself(
+    s3: S3Server, bucket: Bucket
+) -> None:
+    """However long a request could hang: nobody waits for its answer."""
+    with other_loader(on_s3(bucket).warehouse) as other, s3.halted():
+        assert other.wait(timeout=30) == 1
+        assert other.stderr
+        assert "could not be renewed for too long" in other.stderr.read()
+
+
 @pytest.mark.usefixtures("short_leases")
 def test_without_conditions_one_job_at_a_time_writes_whatever_it_does(bucket: Bucket) -> None:
     warehouse = location(on_s3(bucket).warehouse)
