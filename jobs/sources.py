@@ -69,6 +69,7 @@ class Sources:
             if tables.is_there(self._warehouse, contract):
                 self.version_of(contract)
         self._differences: dict[tuple[str, int, int], tables.Difference | None] = {}
+        self._same: dict[tuple[str, int, int], bool] = {}
         self._written: set[str] = set()
         self._computed: dict[str, DataFrame] = {}
         self._touched: dict[tuple[int, ...], Touched | None] = {}
@@ -271,7 +272,9 @@ class Sources:
         before = since.get(_version(contract))
         if before is None or now is None or before == now:
             return before == now
-        return tables.has_same_rows(self._warehouse, contract, before, now)
+        if (key := (contract.name, before, now)) not in self._same:
+            self._same[key] = tables.has_same_rows(self._warehouse, contract, before, now)
+        return self._same[key]
 
     def difference(self, contract: TableContract, since: Mapping[str, int]) -> tables.Difference | None:
         """What is new of a table since a summary was made; None if that cannot be told any more."""

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -351,27 +352,16 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
     sailthru = generate_sailthru(source, messages=40, seed=5, days=2, update_days=1)
     overrides = ("max_files_per_batch=6", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
-    ended, maintained_times = threading.Event(), 0
-    failures: list[BaseException] = []
-
-    def stream() -> None:
-        try:
-            load(settings, spark=spark)
-        except BaseException as problem:
-            failures.append(problem)
-        finally:
-            ended.set()
-
-    thread = threading.Thread(target=stream)
-    thread.start()
-    while not ended.is_set():
-        if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
-            maintain(settings, spark=spark)
-            maintained_times += 1
-        else:
-            ended.wait(0.2)
-    thread.join()
-    assert failures == []
+    maintained_times = 0
+    with ThreadPoolExecutor(1) as beside:
+        stream = beside.submit(load, settings, spark=spark)
+        while not stream.done():
+            if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
+                maintain(settings, spark=spark)
+                maintained_times += 1
+            else:
+                wait([stream], timeout=0.2)
+        stream.result()  # raises what ended it
     assert maintained_times > 1
     maintain(settings, spark=spark)
     assert_events_are_truth(warehouse, ses)

@@ -2,9 +2,9 @@
 
 import json
 import shutil
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -236,22 +236,13 @@ def test_beside_running_streams_nothing_is_lost_or_doubled(spark: SparkSession, 
         load(settings, spark=spark)
     for provider in ("ses", "sailthru"):
         shutil.copytree(tmp_path / "old" / provider, source / provider / "again")
-    failures: list[BaseException] = []
-
-    def stream() -> None:
-        try:
-            load(settings, spark=spark)
-        except BaseException as problem:
-            failures.append(problem)
-
-    streams = threading.Thread(target=stream)
-    streams.start()
     replays = 0
-    while streams.is_alive() and replays < 20:
-        replay(settings, spark=spark)
-        replays += 1
-    streams.join()
-    assert not failures
+    with ThreadPoolExecutor(1) as beside:
+        streams = beside.submit(load, settings, spark=spark)
+        while not streams.done() and replays < 20:
+            replay(settings, spark=spark)
+            replays += 1
+        streams.result()  # raises what ended them
     assert replays >= 2
     replay(settings, spark=spark)
     warehouse = tmp_path / "warehouse"
