@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -24,6 +25,7 @@ from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
+from jobs.failures import again_if_lost
 from jobs.locks import only_replay, writing, writing_events
 from jobs.providers import PROVIDERS, Provider, limits_of
 from jobs.session import build_session
@@ -98,7 +100,7 @@ def replay(settings: Settings, *, reason: str | None = None, spark: SparkSession
             held.callback(session.stop)
         for provider in PROVIDERS.values():
             replayer = Replayer(spark=session, settings=settings, warehouse=warehouse, provider=provider)
-            counts, brought = replayer.replay(wanted)
+            counts, brought = again_if_lost(partial(replayer.replay, wanted), f"replay of {provider.name}")
             found += counts
             rows += brought
     return ReplayReport(

@@ -78,11 +78,17 @@ def names_of(scenarios: Mapping[str, Scenario]) -> list[str]:
 
 
 def assert_kills_leave_no_trace(
-    name: str, scenario: Scenario, parent: Path, spark: SparkSession, bucket: Bucket | None = None
+    name: str,
+    scenario: Scenario,
+    parent: Path,
+    spark: SparkSession,
+    bucket: Bucket | None = None,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Kill the job at each step, let it end, compare all tables; print how often it was killed.
 
-    With a bucket the job finds its files there, and has its warehouse there.
+    With a bucket the job finds its files there, and has its warehouse there. `tell` is called with the prefix of all
+    objects before the job runs without being killed, and before its first start to be killed.
     """
     random_order = random.Random(f"{SEED} {name}")
     kills: Counter[str] = Counter()
@@ -102,7 +108,9 @@ def assert_kills_leave_no_trace(
             )
             for name in ("whole", "warehouse")
         )
+        tell(str(number))
         scenario.run(whole, spark)
+        tell(str(number))
         scenario.check(folder / "whole")
         steps = scenario.steps if ROUNDS else scenario.short
         for step in steps if scenario.in_order else random_order.sample(steps, len(steps)):

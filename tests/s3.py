@@ -24,6 +24,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
+from tests.events_of_s3 import event
 from tests.servers import free_port, wait_until_open
 
 VERSION = "1.8.0"
@@ -99,6 +100,11 @@ class Bucket:
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 self.put(f"{prefix}/{file.relative_to(folder)}", file.read_bytes())
+
+    def notifications(self, prefix: str) -> list[dict[str, Any]]:
+        """What S3 would have told of every object behind the prefix, a message for each."""
+        files = sorted(file for file in (self.folder / prefix).rglob("*") if file.is_file())
+        return [event(self.name, str(file.relative_to(self.folder)), file.stat().st_size) for file in files]
 
 
 @contextmanager

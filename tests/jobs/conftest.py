@@ -25,7 +25,7 @@ from jobs.generator import (
 from jobs.s3 import client
 from jobs.stream_events import load
 from tests.conftest import settings_for
-from tests.moto import Moto
+from tests.moto import Moto, Queue
 from tests.moto import running as moto_running
 from tests.postgresql import PASSWORD, USER, Server, running
 from tests.summaries import (
@@ -126,4 +126,13 @@ def moto(moto_server: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moto]:
         monkeypatch.setenv(name, value)
     client.cache_clear()
     yield moto_server
+    client.cache_clear()
+
+
+@pytest.fixture
+def queue(moto_server: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    """An empty queue of SQS, found where boto3 looks for it; S3 is where it was."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", moto_server.endpoint)
+    client.cache_clear()
+    yield Queue.new(moto_server)
     client.cache_clear()

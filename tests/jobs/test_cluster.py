@@ -1,17 +1,27 @@
 """Jobs on a standalone cluster whose executors have only what the driver ships, also when a worker is killed."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
 from jobs.generator import Forms, SailthruTruth, generate_requests, generate_ses
+from jobs.maintain_tables import maintain
+from jobs.s3 import S3Path
+from schemas.events import EVENTS
+from schemas.files import FILES
 from schemas.messages import MESSAGES
 from schemas.metrics import DEFAULT_PROFILE
 from schemas.region_summary import region_summary
 from tests.cluster import AS_CLIENT, Cluster, running, wait_until
+from tests.conftest import settings_for
 from tests.crashes import PATIENCE_SECONDS, start_job
+from tests.moto import Queue
+from tests.s3 import Bucket, S3Server
 from tests.summaries import COUNT_OF_CLASS, assert_regions_are, expected, picked
 from tests.tables import assert_is_truth, rows_of, same_bag
 
@@ -19,17 +29,17 @@ MESSAGE_KEY = ("provider", "account", "message_id")
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A master and two workers."""
-    with running(tmp_path_factory.mktemp("cluster")) as cluster:
+def cluster(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[Cluster]:
+    """A master and two workers, which find the S3 server as workers find that of AWS."""
+    with running(tmp_path_factory.mktemp("cluster"), environment=s3.environment()) as cluster:
         yield cluster
 
 
-def start(cluster: Cluster, folder: Path, job: str, *options: str) -> subprocess.Popen[str]:
-    """A job over the input and warehouse below a folder."""
+def start(cluster: Cluster, place: Path | S3Path, job: str, *options: str) -> subprocess.Popen[str]:
+    """A job over the input and warehouse below a place."""
     conf = [part for key, value in AS_CLIENT.items() for part in ("--set", f"spark.conf.{key}={value}")]
-    folders = ("--input", str(folder / "input"), "--warehouse", str(folder / "warehouse"))
-    sizes = ("--set", "spark.driver_memory=1g")
+    folders = ("--input", f"{place}/input", "--warehouse", f"{place}/warehouse")
+    sizes = ("--set", "spark.driver_memory=1g", "--set", "s3.lease_seconds=5")
     return start_job(job, *options, *folders, *sizes, *conf, master=cluster.master)
 
 
@@ -41,19 +51,46 @@ def said(job: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
-def test_stream_and_summaries_on_a_cluster_are_the_truth(cluster: Cluster, tmp_path: Path) -> None:
-    forms = Forms(gz_named_json=0.3, plain_named_gz=0.3, cut_off=0.3)
+@pytest.mark.parametrize("mode", ["listing", "notifications"])
+def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
+    spark: SparkSession, cluster: Cluster, bucket: Bucket, queue: Queue, tmp_path: Path, mode: str
+) -> None:
+    # given
+    forms = Forms(gz_named_json=0.3, plain_named_gz=0.3, cut_off=0.3, broken=0.1)
     truth = generate_ses(tmp_path / "input", events=300, seed=21, forms=forms, events_per_file=30)
     assert {"file_gz_named_json", "file_cut_off"} <= set(truth.forms)  # which are read in Python
     requests = generate_requests(tmp_path / "input", truth, SailthruTruth(), seed=21)
-    said(start(cluster, tmp_path, "stream_events", "--available-now", "--provider", "ses"))
-    assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
-    said(start(cluster, tmp_path, "build_summaries", "--only", "messages,region_summary"))
-    wanted = expected(truth, SailthruTruth(), requests)
-    names = (*MESSAGE_KEY, *COUNT_OF_CLASS.values())
-    messages = [dict(zip(MESSAGE_KEY, key, strict=True)) | row for key, row in wanted.messages.items()]
-    same_bag(picked(rows_of(tmp_path / "warehouse", MESSAGES, names), names), picked(messages, names))
-    assert_regions_are(rows_of(tmp_path / "warehouse", region_summary(DEFAULT_PROFILE)), wanted)
+    bucket.upload(tmp_path / "input", "input")
+    queue.send(*bucket.notifications("input/ses"))
+    place = S3Path(bucket.name)
+    settings = settings_for(tmp_path, "maintenance.target_file_bytes=64KiB").model_copy(
+        update={"input": f"{place}/input", "warehouse": f"{place}/warehouse"}
+    )
+    warehouse = bucket.folder / "warehouse"
+    # when
+    options = [f"discovery.mode={mode}", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=4"]
+    job = start(cluster, place, "stream_events", "--available-now", *(p for o in options for p in ("--set", o)))
+    try:
+        while job.poll() is None:
+            if (warehouse / FILES.name / "_delta_log" / f"{1:020}.json").exists():
+                maintain(settings, only=[EVENTS.name, FILES.name], spark=spark)
+            else:
+                time.sleep(0.2)
+        said(job)
+    finally:
+        job.kill()
+    # then
+    assert_is_truth(warehouse, S3Path(bucket.name, "input"), truth)
+    assert queue.count() == (0 if mode == "notifications" else len(truth.files))
+    operations = [commit["operation"] for commit in DeltaTable(str(warehouse / EVENTS.name)).history()]
+    assert "WRITE" in operations[: operations.index("OPTIMIZE")], operations  # newest first
+    if mode == "listing":
+        said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))
+        wanted = expected(truth, SailthruTruth(), requests)
+        names = (*MESSAGE_KEY, *COUNT_OF_CLASS.values())
+        messages = [dict(zip(MESSAGE_KEY, key, strict=True)) | row for key, row in wanted.messages.items()]
+        same_bag(picked(rows_of(warehouse, MESSAGES, names), names), picked(messages, names))
+        assert_regions_are(rows_of(warehouse, region_summary(DEFAULT_PROFILE)), wanted)
 
 
 @pytest.mark.slow

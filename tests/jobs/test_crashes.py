@@ -31,6 +31,7 @@ from tests.crashes import (
     sailthru_files,
     start_job,
 )
+from tests.moto import Queue
 from tests.s3 import Bucket
 from tests.tables import assert_is_truth
 
@@ -111,13 +112,20 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("mode", ["listing", "notifications"])
 def test_killed_on_s3_the_tables_are_those_of_a_run_never_killed(
-    spark: SparkSession, tmp_path: Path, bucket: Bucket
+    spark: SparkSession, tmp_path: Path, bucket: Bucket, queue: Queue, mode: str
 ) -> None:
-    of_ses = SCENARIOS["ses"]
-    overrides = (*of_ses.overrides, "s3.lease_seconds=2")
-    scenario = replace(of_ses, overrides=overrides, short=("events committed", "ledger committed"))
-    assert_kills_leave_no_trace("ses on S3", scenario, tmp_path, spark, bucket)
+    discovery = (f"mode={mode}", f"ses_queue_url={queue.url}", "visibility_seconds=5", "wait_seconds=1")
+    overrides = ("max_files_per_batch=4", "s3.lease_seconds=2", *(f"discovery.{setting}" for setting in discovery))
+    scenario = replace(SCENARIOS["ses"], overrides=overrides, short=("events committed", "ledger committed"))
+
+    def tell(prefix: str) -> None:
+        if mode == "notifications":
+            queue.send(*bucket.notifications(f"{prefix}/input/ses"))
+
+    assert_kills_leave_no_trace(f"ses on S3, {mode}", scenario, tmp_path, spark, bucket, tell)
+    assert queue.count() == 0
 
 
 @pytest.mark.slow

@@ -18,13 +18,14 @@ from jobs import replay_quarantine
 from jobs.__main__ import main
 from jobs.generator import Forms, generate_sailthru, generate_ses
 from jobs.locks import only_replay
-from jobs.replay_quarantine import replay, summary
+from jobs.replay_quarantine import Replayer, replay, summary
 from jobs.stream_events import load
 from schemas.contract import Role
 from schemas.events import EVENTS, REPLAYED
 from schemas.files import FILES
 from schemas.quarantine import QUARANTINE, Reason, ReplayOutcome
 from tests.conftest import settings_for
+from tests.jobs.test_failures import LOST
 from tests.jobs.test_stream_events import event
 from tests.tables import STATE_TABLES, assert_balanced, assert_is_sailthru_truth, content, rows_of
 from transforms import sailthru, ses
@@ -222,6 +223,25 @@ def test_every_outcome_is_told_and_kept(
     assert changed.outcomes == {("time_out_of_range", "still_too_large"): 1}
     assert replay(settings_for(tmp_path), reason="time_out_of_range", spark=spark).rows == 1
     assert_balanced(warehouse)
+
+
+def test_what_an_executor_is_lost_with_is_replayed_again(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, A, early(1), early(2))
+    load(settings_for(tmp_path, TOO_EARLY), provider="ses", spark=spark)
+    real, problems = Replayer._mark, [LOST]
+
+    def lost_once(*arguments: Any) -> None:
+        if problems:
+            raise problems.pop()
+        real(*arguments)
+
+    monkeypatch.setattr(Replayer, "_mark", lost_once)
+    report = replay(settings_for(tmp_path), spark=spark)
+    assert report.outcomes == {("time_out_of_range", "event"): 2}
+    assert brought(tmp_path / "warehouse") == report.rows == 2
+    assert outcomes(tmp_path / "warehouse") == {"event": 2}
 
 
 def test_beside_running_streams_nothing_is_lost_or_doubled(spark: SparkSession, tmp_path: Path) -> None:
