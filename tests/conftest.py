@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from tests.s3 import Bucket, S3Server, running, to_be
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+"""Few rows are read before code for them is compiled: a third of the time of tests is spared.
+
+`demo`, the notebook, a package and the warehouse that most summaries are tested on are compiled, as jobs are, and
+everything is with `COMPILED=1 ./run-tests.sh`.
+"""
+QUICK = () if os.environ.get("COMPILED") else tuple(f"spark.conf.{key}={value}" for key, value in INTERPRETED.items())
 SCALE = int(os.environ.get("PEOPLE_SCALE", "1"))
 """How many times the usual random rows the tests of people's tables compare with plain Python: with 25 some 100,000."""
 
@@ -22,7 +30,7 @@ def settings_for(folder: Path, *overrides: str, source: Path | None = None) -> S
     """Settings of a test: input and warehouse below `folder`, unless `source` is the input."""
     return load_settings(
         None,
-        [*FEW, *overrides],
+        [*FEW, *QUICK, *overrides],
         {},
         input=str(source or folder / "input"),
         warehouse=str(folder / "warehouse"),
@@ -46,6 +54,19 @@ def spark(s3_to_be: S3Server) -> Iterator[SparkSession]:
     session = build_session(settings, "tests", POSTGRESQL)
     yield session
     session.stop()
+
+
+@contextmanager
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Code is compiled for every plan, as in a job."""
+    before = {key: str(spark.conf.get(key)) for key in INTERPRETED}
+    for key in INTERPRETED:
+        spark.conf.unset(key)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            spark.conf.set(key, value)
 
 
 @pytest.fixture(scope="session")

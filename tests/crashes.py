@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from conf.settings import Settings
 from jobs.crash_points import VARIABLE
 from jobs.generator import generate_sailthru
-from tests.conftest import FEW, settings_for
+from tests.conftest import FEW, QUICK, settings_for
 from tests.s3 import Bucket
 from tests.tables import STATE_TABLES, assert_balanced, everything
 
@@ -32,7 +32,7 @@ STATES = tuple(f"{table.name} committed" for table in STATE_TABLES)
 def start_job(job: str, *options: str, kill_at: str = "", master: str = "local[2]") -> subprocess.Popen[str]:
     """A job as `./spark-submit.sh` starts it, in a session of its own."""
     command = [sys.executable, "-P", "-m", "jobs", job, *options]
-    command += ["--master", master, *(part for setting in FEW for part in ("--set", setting))]
+    command += ["--master", master, *(part for setting in (*FEW, *QUICK) for part in ("--set", setting))]
     # Java's quick compiler alone: a start takes a fifth less.
     command += ["--set", "spark.conf.spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"]
     return subprocess.Popen(

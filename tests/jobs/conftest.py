@@ -1,6 +1,9 @@
 """A warehouse that several modules look at."""
 
+import fcntl
 import os
+import pickle
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from jobs.generator import (
 )
 from jobs.s3 import client
 from jobs.stream_events import load
-from tests.conftest import settings_for
+from tests.conftest import compiled, settings_for
 from tests.moto import Moto, Queue
 from tests.moto import running as moto_running
 from tests.postgresql import PASSWORD, USER, Server, running
@@ -63,9 +66,25 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Both providers' files in every shape, loaded and summarised; no test changes what is there."""
-    folder = tmp_path_factory.mktemp("summaries")
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Both providers' files in every shape, loaded and summarised; no test changes what is there.
+
+    Processes that run tests side by side share it: who comes first makes it, the other waits.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "summaries"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (done := folder / "built").exists():
+            shutil.rmtree(folder, ignore_errors=True)  # somebody began it
+            made = _build(folder, request.getfixturevalue("spark"))
+            done.write_bytes(pickle.dumps(made))
+            return made
+    found: Built = pickle.loads(done.read_bytes())
+    return found
+
+
+def _build(folder: Path, spark: SparkSession) -> Built:
     ses = generate_ses(folder / "input", events=EVENT_COUNT, seed=11)
     clients = ("4321", "77")  # with equal message ids
     sailthru = generate_sailthru(
@@ -74,8 +93,9 @@ def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
     requests = generate_requests(folder / "input", ses, sailthru, seed=11)
     purchases = generate_purchases(folder / "input", sailthru, seed=11)
     settings = settings_for(folder, "campaigns.many=2", "campaigns.response_days=2")
-    load(settings, spark=spark)
-    build(settings, spark=spark)
+    with compiled(spark):
+        load(settings, spark=spark)
+        build(settings, spark=spark)
     return Built(settings, ses, sailthru, requests, purchases)
 
 
