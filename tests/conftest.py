@@ -11,6 +11,8 @@ from pyspark.sql import SparkSession
 from conf.settings import Settings, load_settings
 from jobs.jars import POSTGRESQL
 from jobs.session import build_session
+from tests import moto
+from tests.moto import Moto
 from tests.s3 import Bucket, S3Server, running, to_be
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30")
@@ -48,7 +50,15 @@ def s3_to_be(tmp_path_factory: pytest.TempPathFactory) -> S3Server:
 
 
 @pytest.fixture(scope="session")
-def spark(s3_to_be: S3Server) -> Iterator[SparkSession]:
+def moto_to_be() -> Moto:
+    """Where the SQS server of the tests will be; see `s3_to_be`."""
+    server = moto.to_be()
+    os.environ["AWS_ENDPOINT_URL_SQS"] = server.endpoint
+    return server
+
+
+@pytest.fixture(scope="session")
+def spark(s3_to_be: S3Server, moto_to_be: Moto) -> Iterator[SparkSession]:
     """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL and S3 too."""
     settings = settings_for(Path("unused"), f"s3.endpoint={s3_to_be.endpoint}", "s3.lease_seconds=2")
     session = build_session(settings, "tests", POSTGRESQL)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import boto3
@@ -106,16 +107,22 @@ class Queue:
         )
 
 
+def to_be() -> Moto:
+    """A server that may be started later."""
+    return Moto(f"http://127.0.0.1:{free_port()}")
+
+
 @contextmanager
-def running(folder: Path) -> Iterator[Moto]:
-    """A server with nothing in it, its log in the folder; stopped at the end."""
-    port = free_port()
+def running(server: Moto, folder: Path) -> Iterator[Moto]:
+    """The server with nothing in it, its log in the folder; stopped at the end."""
+    port = urlsplit(server.endpoint).port
+    assert port
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with (folder / "moto.log").open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "MOTO_PORT": str(port)})
     try:
         wait_until_open(port, process, folder / "moto.log")
-        yield Moto(f"http://127.0.0.1:{port}")
+        yield server
     finally:
         process.terminate()
         process.wait(_PATIENCE_SECONDS)

@@ -131,10 +131,10 @@ def postgresql(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     return server
 
 
-@pytest.fixture(scope="module")
-def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
-    """S3 and SQS of this module's own."""
-    with moto_running(tmp_path_factory.mktemp("moto")) as server:
+@pytest.fixture(scope="session")
+def moto_server(moto_to_be: Moto, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """S3 and SQS for all tests, each of which makes buckets and queues of its own."""
+    with moto_running(moto_to_be, tmp_path_factory.mktemp("moto")) as server:
         yield server
 
 
@@ -150,9 +150,8 @@ def moto(moto_server: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Moto]:
 
 
 @pytest.fixture
-def queue(moto_server: Moto, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    """An empty queue of SQS, found where boto3 looks for it; S3 is where it was."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", moto_server.endpoint)
+def queue(moto_server: Moto) -> Iterator[Queue]:
+    """An empty queue of SQS; S3 is another server's."""
     client.cache_clear()
     yield Queue.new(moto_server)
     client.cache_clear()

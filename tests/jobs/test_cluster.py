@@ -68,7 +68,7 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     )
     warehouse = bucket.folder / "warehouse"
     # when
-    options = [f"discovery.mode={mode}", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=4"]
+    options = [f"discovery.mode={mode}", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=6"]
     job = start(cluster, place, "stream_events", "--available-now", *(p for o in options for p in ("--set", o)))
     try:
         while job.poll() is None:
@@ -82,8 +82,9 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     # then
     assert_is_truth(warehouse, S3Path(bucket.name, "input"), truth)
     assert queue.count() == (0 if mode == "notifications" else len(truth.files))
-    operations = [commit["operation"] for commit in DeltaTable(str(warehouse / EVENTS.name)).history()]
-    assert "WRITE" in operations[: operations.index("OPTIMIZE")], operations  # newest first
+    newest_first = [commit["operation"] for commit in DeltaTable(str(warehouse / EVENTS.name)).history()]
+    operations = newest_first[::-1]
+    assert "WRITE" in operations[operations.index("OPTIMIZE") :], operations
     if mode == "listing":
         said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))
         wanted = expected(truth, SailthruTruth(), requests)
