@@ -112,13 +112,13 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["listing", "notifications"])
+@pytest.mark.parametrize(("mode", "step"), [("listing", "ledger committed"), ("notifications", "events committed")])
 def test_killed_on_s3_the_tables_are_those_of_a_run_never_killed(
-    spark: SparkSession, tmp_path: Path, bucket: Bucket, queue: Queue, mode: str
+    spark: SparkSession, tmp_path: Path, bucket: Bucket, queue: Queue, mode: str, step: str
 ) -> None:
     discovery = (f"mode={mode}", f"ses_queue_url={queue.url}", "visibility_seconds=5", "wait_seconds=1")
     overrides = ("max_files_per_batch=4", "s3.lease_seconds=2", *(f"discovery.{setting}" for setting in discovery))
-    scenario = replace(SCENARIOS["ses"], overrides=overrides, short=("events committed", "ledger committed"))
+    scenario = replace(SCENARIOS["ses"], overrides=overrides, short=(step,))
 
     def tell(prefix: str) -> None:
         if mode == "notifications":
