@@ -13,18 +13,16 @@ from pathlib import Path
 
 import pyspark
 
-from tests.servers import free_port
+from tests.servers import QUICK_JAVA, free_port
 
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 600
 """For what takes some seconds where nothing else runs."""
-QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-"""Java's quick compiler alone: a start takes a fifth less."""
 AS_CLIENT = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.executor.memory": "600m",
-    "spark.executor.extraJavaOptions": QUICK,
+    "spark.executor.extraJavaOptions": QUICK_JAVA,
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.locality.wait": "0s",
 }
@@ -118,7 +116,7 @@ class Cluster:
             return subprocess.Popen(
                 [*command, "--host", "127.0.0.1", *arguments],
                 cwd=self.folder,
-                env={**needed, **own, "SPARK_DAEMON_JAVA_OPTS": QUICK, **self.environment},
+                env={**needed, **own, "SPARK_DAEMON_JAVA_OPTS": QUICK_JAVA, **self.environment},
                 stdout=log,
                 stderr=log,
             )

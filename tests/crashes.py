@@ -19,6 +19,7 @@ from jobs.crash_points import VARIABLE
 from jobs.generator import generate_sailthru
 from tests.conftest import FEW, QUICK, settings_for
 from tests.s3 import Bucket
+from tests.servers import QUICK_JAVA
 from tests.tables import STATE_TABLES, assert_balanced, everything
 
 PROJECT = Path(__file__).parents[1]
@@ -33,8 +34,7 @@ def start_job(job: str, *options: str, kill_at: str = "", master: str = "local[2
     """A job as `./spark-submit.sh` starts it, in a session of its own."""
     command = [sys.executable, "-P", "-m", "jobs", job, *options]
     command += ["--master", master, *(part for setting in (*FEW, *QUICK) for part in ("--set", setting))]
-    # Java's quick compiler alone: a start takes a fifth less.
-    command += ["--set", "spark.conf.spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"]
+    command += ["--set", f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"]
     return subprocess.Popen(
         command,
         env={**os.environ, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at},
