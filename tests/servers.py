@@ -1,4 +1,4 @@
-"""What programs started by tests need: a port of this machine, the moment from which it answers, a Java that is quick."""
+"""What programs that tests start need: a port of this machine, the moment of its first answer, a Java that is quick."""
 
 import contextlib
 import random
@@ -12,8 +12,8 @@ import pytest
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 """Java's quick compiler alone: a start takes a fifth less.
 
-With it Java keeps room for a fifth of the code, which is too little for Spark: what was compiled is then thrown away and
-compiled again, for ever.
+With it Java keeps room for a fifth of the code, too little for Spark: what was compiled is then thrown away and compiled
+again, for ever.
 """
 _PATIENCE_SECONDS = 60
 
