@@ -12,7 +12,7 @@ import pytest
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 """Java's quick compiler alone: a start takes a fifth less.
 
-With it Java keeps room for a fifth of the code, too little for Spark: what was compiled is then thrown away and compiled
+With it Java keeps room for a fifth of the code, too little for Spark: what was compiled is thrown away and compiled
 again, for ever.
 """
 _PATIENCE_SECONDS = 60
