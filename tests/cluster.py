@@ -104,7 +104,11 @@ class Cluster:
         self._master.wait()
 
     def _registered(self) -> int:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._page}/json/", timeout=10) as page:
+        # Just after its start the page answers whatever it is asked for, and not with JSON.
+        with (
+            suppress(OSError, ValueError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self._page}/json/", timeout=10) as page,
+        ):
             return int(json.load(page)["aliveworkers"])
         return -1
 
