@@ -64,6 +64,12 @@ class Built:
         """The rows of a summary."""
         return rows_of(self.warehouse, next(t for t in AS_TESTED if t.name == name))
 
+    def copied_to(self, folder: Path) -> "Built":
+        """The same with a copy of the warehouse, in a folder that is not there yet."""
+        shutil.copytree(self.warehouse, folder)
+        settings = self.settings.model_copy(update={"warehouse": str(folder)})
+        return Built(settings, self.ses, self.sailthru, self.requests, self.purchases)
+
 
 @pytest.fixture(scope="session")
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
@@ -97,6 +103,12 @@ def _build(folder: Path, spark: SparkSession) -> Built:
         load(settings, spark=spark)
         build(settings, spark=spark)
     return Built(settings, ses, sailthru, requests, purchases)
+
+
+@pytest.fixture
+def own(built: Built, tmp_path: Path) -> Built:
+    """The same with a warehouse that the test may change."""
+    return built.copied_to(tmp_path / "own")
 
 
 @pytest.fixture(scope="module")

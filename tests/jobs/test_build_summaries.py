@@ -263,42 +263,42 @@ def test_the_analysts_old_sql_runs_unchanged(
     assert {row[0]: row[5] for row in by_spark} == dict(wanted)
 
 
-def test_a_reader_never_sees_half_of_a_summary(built: Built, spark: SparkSession) -> None:
-    wanted = {t.name: len(built.rows(t.name)) for t in (JOURNEYS, MESSAGES, REGION_SUMMARY)}
+def test_a_reader_never_sees_half_of_a_summary(own: Built, spark: SparkSession) -> None:
+    wanted = {t.name: len(own.rows(t.name)) for t in (JOURNEYS, MESSAGES, REGION_SUMMARY)}
     seen: Counter[tuple[str, int]] = Counter()
     done = threading.Event()
 
     def read() -> None:
         while not done.is_set():
             for name in wanted:
-                seen[name, DeltaTable(str(built.warehouse / name)).to_pyarrow_table(columns=[]).num_rows] += 1
+                seen[name, DeltaTable(str(own.warehouse / name)).to_pyarrow_table(columns=[]).num_rows] += 1
 
     reader = threading.Thread(target=read)
     reader.start()
-    build(built.settings, spark=spark)
+    build(own.settings, spark=spark)
     done.set()
     reader.join()
     assert set(seen) == set(wanted.items())
     assert min(seen.values()) > 2
 
 
-def test_only_the_summary_asked_for_is_made(built: Built, spark: SparkSession) -> None:
-    before = {t.name: DeltaTable(str(built.warehouse / t.name)).version() for t in (JOURNEYS, MESSAGES, REGION_SUMMARY)}
-    rows = Counter(map(repr, built.rows("region_summary")))
-    build(built.settings, only=["region_summary"], full=True, spark=spark)
-    after = {name: DeltaTable(str(built.warehouse / name)).version() for name in before}
+def test_only_the_summary_asked_for_is_made(own: Built, spark: SparkSession) -> None:
+    before = {t.name: DeltaTable(str(own.warehouse / t.name)).version() for t in (JOURNEYS, MESSAGES, REGION_SUMMARY)}
+    rows = Counter(map(repr, own.rows("region_summary")))
+    build(own.settings, only=["region_summary"], full=True, spark=spark)
+    after = {name: DeltaTable(str(own.warehouse / name)).version() for name in before}
     assert after == {**before, "region_summary": before["region_summary"] + 1}
-    assert Counter(map(repr, built.rows("region_summary"))) == rows
-    note = json.loads(DeltaTable(str(built.warehouse / "region_summary")).history(1)[0]["userMetadata"])
-    versions = {t.name: DeltaTable(str(built.warehouse / t.name)).version() for t in (EVENTS, FILES)}
+    assert Counter(map(repr, own.rows("region_summary"))) == rows
+    note = json.loads(DeltaTable(str(own.warehouse / "region_summary")).history(1)[0]["userMetadata"])
+    versions = {t.name: DeltaTable(str(own.warehouse / t.name)).version() for t in (EVENTS, FILES)}
     assert {f"{name}_version": version for name, version in versions.items()}.items() <= note.items()
-    build(built.settings, only=["region_summary"], spark=spark)
-    assert DeltaTable(str(built.warehouse / "region_summary")).version() == after["region_summary"]  # nothing is new
+    build(own.settings, only=["region_summary"], spark=spark)
+    assert DeltaTable(str(own.warehouse / "region_summary")).version() == after["region_summary"]  # nothing is new
 
 
-def test_a_second_build_is_refused(built: Built, spark: SparkSession) -> None:
-    with only_builder(built.warehouse), pytest.raises(ConfigurationError, match="Another build_summaries"):
-        build(built.settings, spark=spark)
+def test_a_second_build_is_refused(own: Built, spark: SparkSession) -> None:
+    with only_builder(own.warehouse), pytest.raises(ConfigurationError, match="Another build_summaries"):
+        build(own.settings, spark=spark)
 
 
 @pytest.mark.parametrize(

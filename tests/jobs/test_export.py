@@ -255,10 +255,10 @@ def test_what_people_made_of_a_table_stays(spark: SparkSession, postgresql: Serv
 
 
 def test_a_run_exports_what_it_made_and_the_views_of_it(
-    built: Built, spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own: Built, spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = target_of(f"csv:{tmp_path / 'new' / 'folder'}", built.settings)
-    build(built.settings, only=["region_summary"], targets=[target], spark=spark)
+    target = target_of(f"csv:{tmp_path / 'new' / 'folder'}", own.settings)
+    build(own.settings, only=["region_summary"], targets=[target], spark=spark)
     assert {file.name for file in (tmp_path / "new" / "folder").iterdir()} == {
         "region_summary.csv",
         "region_summary_total.csv",
