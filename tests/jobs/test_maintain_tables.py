@@ -36,7 +36,7 @@ from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
 from tests.conftest import settings_for
-from tests.jobs.test_increments import BY_PARTS, assert_equal_to_made_anew, made_by_parts
+from tests.jobs.test_increments import BY_PARTS, assert_equal_to_made_anew, bring, made_by_parts
 from tests.jobs.test_tables import DAYS
 from tests.tables import (
     assert_events_are_truth,
@@ -309,23 +309,20 @@ def test_summaries_are_those_of_a_full_build_with_compactions_and_removals_betwe
     source, warehouse = Path(settings.input), Path(settings.warehouse)
     files = sorted(file for file in made.rglob("*") if file.is_file())
 
-    def bring(number: int) -> None:
-        for file in files[number::4]:
-            place = source / file.relative_to(made)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, place)
+    def load_part(number: int) -> None:
+        bring(files[number::4], made, source)
         load(settings, spark=spark)
 
-    bring(0)
+    load_part(0)
     build(settings, only=BY_PARTS, spark=spark)
     compact_all(spark, warehouse)
-    bring(1)
+    load_part(1)
     compact_all(spark, warehouse)
-    bring(2)
+    load_part(2)
     build(settings, only=BY_PARTS, spark=spark)  # what is new is told apart from what was put together
     assert made_by_parts(warehouse) == 1
     assert_equal_to_made_anew(settings, tmp_path, spark, BY_PARTS)
-    bring(3)
+    load_part(3)
     compact_all(spark, warehouse)
     vacuum_all(spark, warehouse)
     build(settings, only=BY_PARTS, spark=spark)  # of which versions the summaries were made cannot be read any more
