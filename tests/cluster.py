@@ -13,20 +13,23 @@ from pathlib import Path
 
 import pyspark
 
-from tests.servers import QUICK_JAVA, free_port
+from tests.servers import free_port, quick_java
 
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 600
 """For what takes some seconds where nothing else runs."""
-AS_CLIENT = {
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    "spark.executor.memory": "600m",
-    "spark.executor.extraJavaOptions": QUICK_JAVA,
-    "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.locality.wait": "0s",
-}
-"""Settings of Spark with which a driver on this machine uses the cluster; the last two spare tasks and waits."""
+
+
+def as_client() -> dict[str, str]:
+    """Settings of Spark with which a driver on this machine uses the cluster; the last two spare tasks and waits."""
+    return {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executor.memory": "600m",
+        "spark.executor.extraJavaOptions": quick_java(),
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.locality.wait": "0s",
+    }
 
 
 class Worker:
@@ -120,7 +123,7 @@ class Cluster:
             return subprocess.Popen(
                 [*command, "--host", "127.0.0.1", *arguments],
                 cwd=self.folder,
-                env={**needed, **own, "SPARK_DAEMON_JAVA_OPTS": QUICK_JAVA, **self.environment},
+                env={**needed, **own, "SPARK_DAEMON_JAVA_OPTS": quick_java(), **self.environment},
                 stdout=log,
                 stderr=log,
             )

@@ -17,7 +17,7 @@ from schemas.files import FILES
 from schemas.messages import MESSAGES
 from schemas.metrics import DEFAULT_PROFILE
 from schemas.region_summary import region_summary
-from tests.cluster import AS_CLIENT, Cluster, running, wait_until
+from tests.cluster import Cluster, as_client, running, wait_until
 from tests.conftest import settings_for
 from tests.crashes import PATIENCE_SECONDS, start_job
 from tests.moto import Queue
@@ -37,7 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[
 
 def start(cluster: Cluster, place: Path | S3Path, job: str, *options: str) -> subprocess.Popen[str]:
     """A job over the input and warehouse below a place."""
-    conf = [part for key, value in AS_CLIENT.items() for part in ("--set", f"spark.conf.{key}={value}")]
+    conf = [part for key, value in as_client().items() for part in ("--set", f"spark.conf.{key}={value}")]
     folders = ("--input", f"{place}/input", "--warehouse", f"{place}/warehouse")
     sizes = ("--set", "spark.driver_memory=1g", "--set", "s3.lease_seconds=5")
     return start_job(job, *options, *folders, *sizes, *conf, master=cluster.master)
@@ -82,8 +82,8 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     # then
     assert_is_truth(warehouse, S3Path(bucket.name, "input"), truth)
     assert queue.count() == (0 if mode == "notifications" else len(truth.files))
-    newest_first = [commit["operation"] for commit in DeltaTable(str(warehouse / EVENTS.name)).history()]
-    operations = newest_first[::-1]
+    commits = [c for table in (EVENTS, FILES) for c in DeltaTable(str(warehouse / table.name)).history()]
+    operations = [commit["operation"] for commit in sorted(commits, key=lambda commit: commit["timestamp"])]
     assert "WRITE" in operations[operations.index("OPTIMIZE") :], operations
     if mode == "listing":
         said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))

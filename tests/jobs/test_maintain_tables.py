@@ -36,7 +36,7 @@ from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
 from tests.conftest import settings_for
-from tests.jobs.test_increments import BY_PARTS, assert_equal_to_made_anew, bring, made_by_parts
+from tests.jobs.test_increments import assert_equal_to_made_anew, bring, made_by_parts
 from tests.jobs.test_tables import DAYS
 from tests.tables import (
     assert_events_are_truth,
@@ -296,6 +296,10 @@ def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
     return told
 
 
+OF_EACH_KIND = ("journeys", "messages", "region_summary", "purchases", "person_events", "sessions", "quality")
+"""Of each way to tell what is new of a table at least one: messages touched, rows added, rows changed, files added."""
+
+
 @pytest.mark.slow
 def test_summaries_are_those_of_a_full_build_with_compactions_and_removals_between(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -314,20 +318,21 @@ def test_summaries_are_those_of_a_full_build_with_compactions_and_removals_betwe
         load(settings, spark=spark)
 
     load_part(0)
-    build(settings, only=BY_PARTS, spark=spark)
+    build(settings, only=OF_EACH_KIND, spark=spark)
     compact_all(spark, warehouse)
     load_part(1)
     compact_all(spark, warehouse)
     load_part(2)
-    build(settings, only=BY_PARTS, spark=spark)  # what is new is told apart from what was put together
+    build(settings, only=OF_EACH_KIND, spark=spark)  # what is new is told apart from what was put together
     assert made_by_parts(warehouse) == 1
-    assert_equal_to_made_anew(settings, tmp_path, spark, BY_PARTS)
+    assert_equal_to_made_anew(settings, tmp_path, spark, OF_EACH_KIND)
     load_part(3)
     compact_all(spark, warehouse)
     vacuum_all(spark, warehouse)
-    build(settings, only=BY_PARTS, spark=spark)  # of which versions the summaries were made cannot be read any more
+    few = OF_EACH_KIND[:2]
+    build(settings, only=few, spark=spark)  # of which versions the summaries were made cannot be read any more
     assert made_by_parts(warehouse) == 1
-    assert_equal_to_made_anew(settings, tmp_path, spark, BY_PARTS)
+    assert_equal_to_made_anew(settings, tmp_path, spark, few)
 
 
 def compact_all(spark: SparkSession, warehouse: Path) -> None:
