@@ -31,9 +31,8 @@ class Summary:
     """A table of answers, and how its rows come out of the sources."""
 
     contract: TableContract
-    of: tuple[TableContract, ...] | None
-    """The tables that it is made of: as they were, so is it. Empty: of what has no versions. None: of all tables, as
-    they are stored."""
+    of: tuple[TableContract, ...]
+    """The tables that it is made of: as they were, so is it. None of what has no versions."""
     rows: Callable[[Sources], DataFrame]
     part: PartOf | None = None
     """Of what is new since; None if the summary should be made anew. Both ways give the same rows."""

@@ -36,7 +36,6 @@ from transforms.messages import to_messages
 from transforms.people import AddressRules
 from transforms.person_events import purchases_of_people, to_person_events
 from transforms.purchases import known_hashes
-from transforms.quality import to_sizes
 
 _LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES, PROFILE_VERSIONS)
 _MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
@@ -94,7 +93,7 @@ class Sources:
         """Raise ConfigurationError if a stored table has the metrics of another profile than the settings say."""
         tables.refuse_other_profile(self.spark, self._warehouse, self.settings.metrics.chosen)
 
-    @cached_property
+    @property
     def everything(self) -> dict[str, DataFrame]:
         """By its name every table that is stored, and `requests`."""
         found = {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
@@ -184,14 +183,9 @@ class Sources:
 
     # --- What was made of which versions
 
-    def note(self, of: Collection[TableContract] | None) -> str:
-        """What the commit of a summary says: of which versions of these tables, by which code and settings.
-
-        None are all tables, as they are stored.
-        """
-        read = [t for t in (TABLES if of is None else of) if t.name in self._versions]
-        if of is not None:
-            read = [t for t in read if t.name in self._written or t.name not in self._computed]
+    def note(self, of: Collection[TableContract]) -> str:
+        """What the commit of a summary of these tables says: of which versions, by which code and settings."""
+        read = [t for t in of if t.name in self._versions and (t.name in self._written or t.name not in self._computed)]
         versions = {_version(t): self._versions[t.name] for t in read}
         return json.dumps({**versions, "made_by": self._made_by})
 
@@ -366,22 +360,6 @@ class Sources:
             other = without_rows(was, now, row).unionByName(without_rows(now, was, row))
             self._changed_rows[key] = tables.kept(other)
         return self._changed_rows[key]
-
-    def few_new_rows(self, since: Mapping[str, int]) -> dict[str, DataFrame]:
-        """By its name, of each stored table that has got few rows since, the rows in files that were not there then.
-
-        Rows that were only put into other files may be among them. Of other tables nothing is said.
-        """
-        found = {}
-        for contract in TABLES:
-            changed = self.difference(contract, since) if contract.name in self.everything else None
-            if changed is not None:
-                rows = self.everything[contract.name]
-                near = rows.where(is_of(contract, changed.days)) if contract.partitioned_by else rows
-                found[contract.name] = _in_files(near, changed.added)
-        counted = (to_sizes(some).collect() for some in (found, self.everything)) if found else ((), ())
-        new, all_rows = ({row["name"]: row["rows"] for row in rows} for rows in counted)
-        return {n: rows for n, rows in found.items() if new[n] <= min(MOST_TOUCHED * all_rows[n], tables.MANY)}
 
     def new_events(self, since: Mapping[str, int]) -> DataFrame | None:
         """The rows of `events` that are new since a summary was made; None if nothing says which.

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from jobs.parts import Days, Part, PartOf, Since, Summary
 from jobs.people import PEOPLE
 from jobs.providers import PROVIDERS
-from jobs.quality import Known, run_checks
+from jobs.quality import run_checks
 from jobs.sources import Sources, Touched
 from jobs.tables import kept
 from schemas.campaign_regions import CAMPAIGN_REGIONS
@@ -251,18 +251,13 @@ def _freshness(sources: Sources) -> DataFrame:
     return to_freshness(sources.stored(FILES), sources.stored(EVENTS), client_id, sources.as_of)
 
 
-def _quality(sources: Sources, known: Known | None = None) -> DataFrame:
+def _quality(sources: Sources) -> DataFrame:
     after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
     metrics = sources.settings.metrics.chosen
     features = sources.settings.features.wanted
     checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics, features)
     sources.refuse_other_profile()
-    return run_checks(sources.spark, sources.everything, checks, known)
-
-
-def _quality_part(sources: Sources, since: Since) -> Part:
-    """The checks of rows of one table, for those rows alone that are in new files."""
-    return Part(_quality(sources, Known(sources.stored(QUALITY), sources.few_new_rows(since))))
+    return run_checks(sources.spark, sources.everything, checks)
 
 
 SUMMARIES = {
@@ -289,7 +284,7 @@ SUMMARIES = {
         *PEOPLE,
         Summary(DRIFT, _OF_MESSAGES, lambda sources: sources.drift),
         Summary(FRESHNESS, _OF_MESSAGES, _freshness),
-        Summary(QUALITY, None, _quality, _quality_part),
+        Summary(QUALITY, _OF_MESSAGES, _quality),
     )
 }
 """In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""

@@ -24,7 +24,7 @@ from schemas.views import views
 from transforms.increments import is_on
 from transforms.states import is_newer
 
-MANY = 1_000_000
+_MANY = 1_000_000
 """Rows above which they are not sent to every executor whole."""
 
 
@@ -228,7 +228,7 @@ def _has_other_shape(spark: SparkSession, path: str, contract: TableContract) ->
 def kept(rows: DataFrame) -> DataFrame:
     """Rows computed once, which a join sends to every executor unless they are many."""
     rows = rows.localCheckpoint(eager=False)  # counting them keeps them
-    return F.broadcast(rows) if rows.count() <= MANY else rows
+    return F.broadcast(rows) if rows.count() <= _MANY else rows
 
 
 def in_parts(rows: DataFrame, contract: TableContract) -> DataFrame:

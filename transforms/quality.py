@@ -14,44 +14,27 @@ _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
 Numbered = Mapping[int, Check]
 """Checks, each by a number of its own."""
-NOTHING: Mapping[str, DataFrame] = {}
 
 
-def to_sizes(tables: Mapping[str, DataFrame]) -> DataFrame:
-    """`name` and number of `rows` of each table; of whole ones Delta says it without reading one."""
-    return _union(
-        [
-            rows.agg(F.count(F.lit(1)).alias("rows")).select(F.lit(name).alias("name"), "rows")
-            for name, rows in tables.items()
-        ]
-    )
+def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
+    """Of checks of one table each: `number`, `checked` rows, and `failing`, how many fail.
 
-
-def to_counts(tables: Mapping[str, DataFrame], checks: Numbered, new: Mapping[str, DataFrame] = NOTHING) -> DataFrame:
-    """Of checks of one table each: `number`, and `failing`, how many rows fail.
-
-    Of a table that is in `new` all other rows are known to pass: only these are looked at, and for a key those whose
-    hash is one of theirs. No row leaves its place, but of a key its hash. So of a key other rows may be `failing` than
-    those that repeat one: those whose hash repeats, which they are all among.
+    No row leaves its place, but of a key its hash. So of a key other rows may be `failing` than those that repeat one:
+    those whose hash repeats, which they are all among.
     """
     counts, hashes = [], []
     for name, own in _by_table(checks).items():
         alone = {number: check for number, check in own.items() if check.condition}
-        for number in own.keys() - alone.keys():
-            of_all = _hashed(tables[name], number, own[number])
-            if name in new:
-                of_new = _hashed(new[name], number, own[number]).select("hash").distinct()
-                of_all = of_all.join(F.broadcast(of_new), on="hash", how="left_semi").select("number", "hash")
-            hashes.append(of_all)
+        hashes += [_hashed(tables[name], number, own[number]) for number in own.keys() - alone.keys()]
         if alone:
             failing = [F.count_if(~_holds(check)).alias(f"failing_{number}") for number, check in alone.items()]
-            counted = new.get(name, tables[name]).agg(*failing)
+            counted = tables[name].agg(F.count(F.lit(1)).alias("checked"), *failing)
             counts.append(counted.select(F.inline(F.array(*[_result_of(number) for number in alone]))))
     if hashes:
         rows = F.col("rows")
         of_hash = _union(hashes).groupBy("number", "hash").agg(F.count(F.lit(1)).alias("rows"))
         failing_rows = F.sum(F.when(rows > 1, rows).otherwise(0))
-        counts.append(of_hash.groupBy("number").agg(failing_rows.alias("failing")))
+        counts.append(of_hash.groupBy("number").agg(F.sum(rows).alias("checked"), failing_rows.alias("failing")))
     return _union(counts)
 
 
@@ -89,7 +72,7 @@ def _holds(check: Check) -> Column:
 
 
 def _result_of(number: int) -> Column:
-    return F.struct(F.lit(number).alias("number"), F.col(f"failing_{number}").alias("failing"))
+    return F.struct(F.lit(number).alias("number"), "checked", F.col(f"failing_{number}").alias("failing"))
 
 
 def _hashed(rows: DataFrame, number: int, check: Check) -> DataFrame:

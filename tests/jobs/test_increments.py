@@ -27,7 +27,6 @@ from jobs.parts import anew_if_changed
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
 from schemas.messages import MESSAGES
-from schemas.quality import QUALITY
 from schemas.restatement import RESTATEMENT
 from schemas.sessions import SESSIONS
 from tests.conftest import settings_for
@@ -36,7 +35,6 @@ from tests.tables import everything, rows_of
 INCREMENTS = int(os.environ.get("INCREMENTS", "0"))
 SEED = int(os.environ.get("INCREMENT_SEED", "1"))
 BY_PARTS = [name for name, summary in SUMMARIES.items() if summary.part not in (None, anew_if_changed)]
-BY_PARTS.remove(QUALITY.name)  # for time: in test_maintain_tables.py it is compared
 FORMS = Forms(odd_file_kinds=(), broken=0.05)
 
 

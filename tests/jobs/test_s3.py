@@ -54,7 +54,7 @@ def test_summaries_on_s3_are_those_on_a_disk(spark: SparkSession, bucket: Bucket
     bucket.put("in put/requests/a.csv", b"\xef\xbb\xbfmessage_id,region\nm1,north\n")
     (tmp_path / "input" / "requests").mkdir()
     (tmp_path / "input" / "requests" / "a.csv").write_bytes(b"message_id,region\nm1,north\n")
-    only = ["journeys", "messages", "region_summary"]
+    only = ["journeys", "messages", "region_summary", "quality"]
     for settings in (settings_for(tmp_path), on_s3(bucket)):
         load(settings, provider="ses", spark=spark)
         build(settings, only=only, spark=spark)

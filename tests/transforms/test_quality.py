@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StringType, StructType
 
-from jobs.quality import Known, run_checks
+from jobs.quality import run_checks
 from schemas.checks import Check, of_contract, quality_checks
 from schemas.contract import TableContract, column
 from schemas.events import EVENTS
@@ -35,13 +35,6 @@ PEOPLE = TableContract(
     statistics=(),
     schema=StructType([column("id", StringType(), comment="")]),
 )
-CATS_AND_DOGS = Check(
-    table=PETS,
-    kind=CheckKind.ACCEPTED_VALUES,
-    columns=("kind",),
-    severity=Severity.WARNING,
-    condition="`kind` in ('cat', 'dog')",
-)
 ALL = quality_checks(("ses", "sailthru"), datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=2))
 
 
@@ -49,11 +42,9 @@ def pets(spark: SparkSession, *rows: tuple[str | None, str | None, str | None]) 
     return {"pets": spark.createDataFrame(rows, "owner string, name string, kind string")}
 
 
-def results(
-    tables: Mapping[str, DataFrame], checks: Collection[Check], known: Known | None = None
-) -> dict[tuple[str, str], Row]:
+def results(tables: Mapping[str, DataFrame], checks: Collection[Check]) -> dict[tuple[str, str], Row]:
     spark = next(iter(tables.values())).sparkSession
-    return {(row.check_kind, row.column_names): row for row in run_checks(spark, tables, checks, known).collect()}
+    return {(row.check_kind, row.column_names): row for row in run_checks(spark, tables, checks).collect()}
 
 
 def outcome(row: Row) -> tuple[Any, ...]:
@@ -82,36 +73,6 @@ def of_pets() -> list[Check]:
     return list(of_contract(PETS))
 
 
-def test_of_what_passed_only_new_rows_are_looked_at(spark: SparkSession) -> None:
-    # given: what passed then would not pass now, and only so can be seen what is looked at
-    good, kinds = ("ada", None, "cat"), [*of_pets(), CATS_AND_DOGS]
-    then = run_checks(spark, pets(spark, good, ("bo", "rex", "dog")), kinds)
-    old = (("bo", "rex", "bird"), ("bo", "rex", None))
-
-    def again(*new: tuple[str | None, str | None, str | None]) -> dict[tuple[str, str], tuple[Any, ...]]:
-        known = Known(then, pets(spark, *new))
-        return {key: outcome(row) for key, row in results(pets(spark, good, *old, *new), kinds, known).items()}
-
-    key, kind, value = ("unique", "owner, name"), ("not_null", "kind"), ("accepted_values", "kind")
-    # when, then
-    assert again(("cy", "tom", "cat")) == dict.fromkeys((key, kind, value), (4, 0, [], True))
-    ada = '{"owner":"ada","name":null}'
-    repeated = again(("ada", None, "cat"))
-    assert repeated[key] == (4, 4, [ada, '{"owner":"bo","name":"rex"}'], False)  # once one fails all are looked at
-    assert repeated[kind] == repeated[value] == (4, 0, [], True)
-    assert again(("cy", "tom", None))[kind][:2] == (4, 2)
-    assert again(("cy", "tom", "bird"))[value][:2] == (4, 2)
-
-
-def test_of_what_failed_or_is_of_a_table_that_is_new_all_rows_are_looked_at(spark: SparkSession) -> None:
-    now = pets(spark, ("ada", None, "cat"), ("ada", None, None))
-    failed = run_checks(spark, now, of_pets())
-    passed = run_checks(spark, pets(spark, ("ada", None, "cat")), of_pets())
-    for known in (Known(failed, pets(spark, ("cy", "tom", "cat"))), Known(passed, {})):
-        found = {key: outcome(row)[:2] for key, row in results(now, of_pets(), known).items()}
-        assert found == {("unique", "owner, name"): (2, 2), ("not_null", "kind"): (2, 1)}
-
-
 def test_an_instant_in_a_key_counts_to_the_microsecond(spark: SparkSession) -> None:
     contract = TableContract(name="pets", grain="", key=("at",), written_by=(), statistics=(), schema=StructType([]))
     instants = [(NOON,), (NOON + timedelta(microseconds=1),), (NOON + timedelta(microseconds=2),)] * 2
@@ -125,7 +86,16 @@ def test_an_instant_in_a_key_counts_to_the_microsecond(spark: SparkSession) -> N
 
 
 def test_a_value_that_is_not_listed_fails_and_null_passes(spark: SparkSession) -> None:
-    checks = [*of_pets(), CATS_AND_DOGS]
+    checks = [
+        *of_pets(),
+        Check(
+            table=PETS,
+            kind=CheckKind.ACCEPTED_VALUES,
+            columns=("kind",),
+            severity=Severity.WARNING,
+            condition="`kind` in ('cat', 'dog')",
+        ),
+    ]
     rows = pets(spark, ("ada", "tom", "cat"), ("ada", "x", None), ("bo", "rex", "Dog"))
     row = results(rows, checks)["accepted_values", "kind"]
     assert (row.severity, *outcome(row)) == ("warning", 3, 1, ['{"owner":"bo","name":"rex"}'], False)
