@@ -12,16 +12,18 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSource, SimpleDataSourceStreamReader
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 from pyspark.sql.types import StructType
 
-from conf.settings import DiscoverySettings
 from jobs.archive import archive_of
 from jobs.crash_points import reached
 from jobs.storage import FoundFile, list_files, location
+
+if TYPE_CHECKING:  # else each Python process that Spark starts for a stream imports it: see jobs/s3.py
+    from conf.settings import DiscoverySettings
 
 Offset = dict[str, Any]
 DIGEST_BYTES = 16
@@ -160,7 +162,7 @@ class FoundFilesReader(NewFilesReader):
             yield from list_files(self.root / folder)
 
 
-def options_of(settings: DiscoverySettings) -> dict[str, str]:
+def options_of(settings: "DiscoverySettings") -> dict[str, str]:
     """The options of a source that say which files are looked for, and what becomes of them."""
     return {
         "start_from": str(round(settings.start_from.timestamp() * 1_000_000) if settings.start_from else 0),

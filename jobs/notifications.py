@@ -7,11 +7,11 @@ order: what decides whether an object is new is its version as it is now, as in 
 import math
 import time
 from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from pyspark.sql.types import StructType
 
 from conf.errors import ConfigurationError
-from conf.settings import DiscoverySettings, Settings
 from jobs.crash_points import reached
 from jobs.found_files import FoundFiles, NewFilesReader, digest
 from jobs.inbox import MOST_AT_ONCE, Inbox, Message, attribute
@@ -19,6 +19,9 @@ from jobs.progress import say
 from jobs.s3 import S3Path
 from jobs.s3_events import Created, UnknownMessageError, created_in
 from jobs.storage import FoundFile, each, list_files, location, of_head, s3_file
+
+if TYPE_CHECKING:  # see jobs/s3.py
+    from conf.settings import DiscoverySettings, Settings
 
 _FURTHER_WAIT_SECONDS = 1
 """For messages after the first ones: long enough for SQS to ask all its servers, one of which may have them."""
@@ -48,7 +51,7 @@ class NotifiedFiles(FoundFiles):
         return NotifiedFilesReader(dict(self.options))
 
 
-def options_of(settings: DiscoverySettings, provider: str, *, reconcile: bool) -> dict[str, str]:
+def options_of(settings: "DiscoverySettings", provider: str, *, reconcile: bool) -> dict[str, str]:
     """The options of a provider's source; `reconcile` asks for a list at the start whatever the settings say."""
     return {
         "queue_url": settings.queue_url(provider) or "",
@@ -59,7 +62,7 @@ def options_of(settings: DiscoverySettings, provider: str, *, reconcile: bool) -
     }
 
 
-def refuse_unusable(settings: Settings, providers: Sequence[str]) -> None:
+def refuse_unusable(settings: "Settings", providers: Sequence[str]) -> None:
     """Raise ConfigurationError if notifications are asked for but cannot be had: a request per queue."""
     if settings.discovery.mode != "notifications":
         return

@@ -9,14 +9,16 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from conf.errors import ConfigurationError
-from conf.settings import S3Settings
+
+# boto3 and the settings are imported where they are needed: Spark starts several Python processes for each stream,
+# which import this module, most of them without a word to S3, and both take longer than all the rest.
+if TYPE_CHECKING:
+    from conf.settings import S3Settings
 
 SCHEMES = ("s3a://", "s3://", "s3n://")
 MOST_CONNECTIONS = 32
@@ -24,12 +26,10 @@ MOST_CONNECTIONS = 32
 CREDENTIALS = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
 """Of S3A: the standard chain, as here."""
 _NOT_THERE = frozenset({"404", "NoSuchKey", "NotFound"})
+_in_use: "S3Settings | None" = None
 
 
-_in_use = S3Settings()
-
-
-def use(settings: S3Settings) -> None:
+def use(settings: "S3Settings") -> None:
     """Let this process, and those it starts, find the store of the settings where AWS's own tools look for it."""
     global _in_use
     _in_use = settings
@@ -39,9 +39,11 @@ def use(settings: S3Settings) -> None:
             client.cache_clear()
 
 
-def in_use() -> S3Settings:
+def in_use() -> "S3Settings":
     """What `use` was told of the store; the defaults if nothing was."""
-    return _in_use
+    from conf.settings import S3Settings
+
+    return _in_use or S3Settings()
 
 
 @cache
@@ -50,6 +52,9 @@ def client(service: str = "s3", patience: float | None = None) -> Any:
 
     With `patience` a request fails when the store is silent for so many seconds, and is not tried again.
     """
+    import boto3
+    from botocore.config import Config
+
     # A bucket's name in the path: stores other than AWS seldom have a host name per bucket.
     styles = {"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"}
     return boto3.client(
@@ -73,6 +78,8 @@ def endpoint() -> str | None:
 
 def region() -> str | None:
     """The region of the standard chain; None if it names none, so that who asks finds the bucket's own."""
+    import boto3
+
     return os.environ.get("AWS_REGION") or boto3.Session().region_name
 
 
@@ -219,7 +226,7 @@ def refuse_without_conditions(folder: S3Path) -> None:
 
     Raises ConfigurationError if it ignores one: two writers would then overwrite each other's commits.
     """
-    if not _in_use.conditional_put:
+    if not in_use().conditional_put:
         return
     probe = {"Bucket": folder.bucket, "Key": (folder / "_locks" / "conditions.probe").key, "Body": b""}
     client().put_object(**probe)

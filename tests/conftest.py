@@ -15,7 +15,7 @@ from tests import moto
 from tests.moto import Moto
 from tests.s3 import Bucket, S3Server, running, to_be
 
-FEW = ("spark.shuffle_partitions=2", "features.windows=30")
+FEW = ("spark.shuffle_partitions=2", "features.windows=30", "spark.ui=false")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
 INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 """Few rows are read before code for them is compiled: a third of the time of tests is spared.

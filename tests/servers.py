@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ With it Java keeps room for a fifth of the code, too little for Spark: what was 
 again, for ever.
 """
 _PATIENCE_SECONDS = 60
+_PATIENCE_WITH_ARCHIVE_SECONDS = 600
 
 
 def quick_java() -> str:
@@ -65,8 +67,21 @@ def _archive() -> Path:
                 setting = f"spark.conf.spark.driver.extraJavaOptions={options}"
                 command = [sys.executable, "-P", "-m", "jobs", *job, *places, "--set", setting]
                 # Read to its end, which is that of Java, and of the archive.
-                run = subprocess.run(command, env=quick_environment(), capture_output=True, text=True, check=False)
-                assert run.returncode == 0, run.stderr
+                process = subprocess.Popen(
+                    command,
+                    env=quick_environment(),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,
+                )
+                try:
+                    output, _ = process.communicate(timeout=_PATIENCE_WITH_ARCHIVE_SECONDS)
+                    assert process.returncode == 0, output
+                except subprocess.TimeoutExpired:  # it spares time: where it does not, jobs do without
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.communicate()
+                    made.unlink(missing_ok=True)
                 made.touch()
                 made.rename(archive)
     return archive

@@ -14,10 +14,13 @@ from jobs.replay_quarantine import replay
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
 from tests.conftest import settings_for
-from tests.crashes import STATES, Scenario, assert_kills_leave_no_trace, names_of, sailthru_files
+from tests.crashes import ROUNDS, STATES, Scenario, assert_kills_leave_no_trace, names_of, sailthru_files
 from tests.jobs.test_crashes import is_compacted, ses_files
 from tests.jobs.test_increments import change_requests
+from tests.jobs.test_maintain_tables import OF_EACH_KIND
 from tests.jobs.test_replay_quarantine import older_rules
+
+MADE = tuple(SUMMARIES) if ROUNDS else OF_EACH_KIND
 
 
 def partly_summarised(folder: Path, seed: int, spark: SparkSession) -> None:
@@ -32,7 +35,7 @@ def partly_summarised(folder: Path, seed: int, spark: SparkSession) -> None:
     for file in later:
         file.rename(file.with_name(f".{file.name}"))
     load(settings, spark=spark)
-    build(settings, spark=spark)
+    build(settings, only=MADE, spark=spark)
     for file in later:
         file.with_name(f".{file.name}").rename(file)
     change_requests(source / "requests", random.Random(seed))
@@ -62,7 +65,8 @@ def is_made_by_parts(warehouse: Path) -> None:
 SCENARIOS = {
     "summaries": Scenario(
         job="build_summaries",
-        run=lambda settings, spark: build(settings, spark=spark),
+        options=("--only", ",".join(MADE)),
+        run=lambda settings, spark: build(settings, only=MADE, spark=spark),
         steps=("requests committed", *[f"{name} committed" for name in SUMMARIES]),
         short=("messages committed",),
         prepare=partly_summarised,
