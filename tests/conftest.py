@@ -14,6 +14,7 @@ from jobs.session import build_session
 from tests import moto
 from tests.moto import Moto
 from tests.s3 import Bucket, S3Server, running, to_be
+from tests.servers import QUICK_COMPILER
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30", "spark.ui=false")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
@@ -23,7 +24,8 @@ INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.facto
 `demo`, the notebook, a package and the warehouse that most summaries are tested on are compiled, as jobs are, and
 everything is with `COMPILED=1 ./run-tests.sh`.
 """
-QUICK = () if os.environ.get("COMPILED") else tuple(f"spark.conf.{key}={value}" for key, value in INTERPRETED.items())
+COMPILED = bool(os.environ.get("COMPILED"))
+QUICK = () if COMPILED else tuple(f"spark.conf.{key}={value}" for key, value in INTERPRETED.items())
 SCALE = int(os.environ.get("PEOPLE_SCALE", "1"))
 """How many times the usual random rows the tests of people's tables compare with plain Python: with 25 some 100,000."""
 
@@ -60,7 +62,8 @@ def moto_to_be() -> Moto:
 @pytest.fixture(scope="session")
 def spark(s3_to_be: S3Server, moto_to_be: Moto) -> Iterator[SparkSession]:
     """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL and S3 too."""
-    settings = settings_for(Path("unused"), f"s3.endpoint={s3_to_be.endpoint}", "s3.lease_seconds=2")
+    java = () if COMPILED else (f"spark.conf.spark.driver.extraJavaOptions={QUICK_COMPILER}",)
+    settings = settings_for(Path("unused"), f"s3.endpoint={s3_to_be.endpoint}", "s3.lease_seconds=2", *java)
     session = build_session(settings, "tests", POSTGRESQL)
     yield session
     session.stop()

@@ -17,19 +17,19 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-_QUICK = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xlog:disable"
-"""Java's quick compiler alone: a start takes a fifth less.
+QUICK_COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xlog:disable"
+"""Java's quick compiler alone: a start takes a fifth less, and tests a quarter of the processor's time.
 
 With it Java keeps room for a fifth of the code, too little for Spark: what was compiled is thrown away and compiled
 again, for ever.
 """
 _PATIENCE_SECONDS = 60
-_PATIENCE_WITH_ARCHIVE_SECONDS = 600
+_PATIENCE_WITH_ARCHIVE_SECONDS = 300
 
 
 def quick_java() -> str:
     """Options of a Java that starts Spark quickly, for processes with `quick_environment`."""
-    return f"{_QUICK} -XX:SharedArchiveFile={_archive()}"
+    return f"{QUICK_COMPILER} -XX:SharedArchiveFile={_archive()}"
 
 
 def quick_driver() -> str:
@@ -61,28 +61,26 @@ def _archive() -> Path:
         if not archive.exists():
             with tempfile.TemporaryDirectory(dir=cache_folder, prefix="archive-") as folder:
                 made = Path(folder) / "made.jsa"
-                options = f"{_QUICK} -XX:ArchiveClassesAtExit={made} {_AS_JOBS_LOG}"
-                job = ("stream_events", "--available-now", "--master", "local[2]")
+                options = f"{QUICK_COMPILER} -XX:ArchiveClassesAtExit={made} {_AS_JOBS_LOG}"
+                job = ("stream_events", "--available-now", "--provider", "ses", "--master", "local[2]")
                 places = ("--input", str(PROJECT / "input"), "--warehouse", f"{folder}/warehouse")
                 setting = f"spark.conf.spark.driver.extraJavaOptions={options}"
                 command = [sys.executable, "-P", "-m", "jobs", *job, *places, "--set", setting]
-                # Read to its end, which is that of Java, and of the archive.
                 process = subprocess.Popen(
                     command,
                     env=quick_environment(),
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    text=True,
                     start_new_session=True,
                 )
                 try:
-                    output, _ = process.communicate(timeout=_PATIENCE_WITH_ARCHIVE_SECONDS)
-                    assert process.returncode == 0, output
-                except subprocess.TimeoutExpired:  # it spares time: where it does not, jobs do without
+                    process.communicate(timeout=_PATIENCE_WITH_ARCHIVE_SECONDS)  # until Java, too, has ended
+                except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.communicate()
-                    made.unlink(missing_ok=True)
-                made.touch()
+                # It only spares time: where it could not be made, jobs do without, and nobody tries again.
+                if process.returncode or not made.exists():
+                    made.write_bytes(b"")
                 made.rename(archive)
     return archive
 

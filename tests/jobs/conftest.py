@@ -71,6 +71,13 @@ class Built:
         return Built(settings, self.ses, self.sailthru, self.requests, self.purchases)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First one file that needs the shared warehouse, last the others: no process waits until it is made."""
+    needing = {item.path: None for item in items if "built" in getattr(item, "fixturenames", ())}
+    turns = dict.fromkeys(needing, 2) | dict.fromkeys(list(needing)[:1], 0)
+    items.sort(key=lambda item: turns.get(item.path, 1))
+
+
 @pytest.fixture(scope="session")
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Both providers' files in every shape, loaded and summarised; no test changes what is there.
