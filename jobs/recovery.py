@@ -49,8 +49,6 @@ def refuse_lost_tables(spark: SparkSession, warehouse: Location, providers: Iter
 
 def refuse_wrong_clock(spark: SparkSession, warehouse: Location, now: datetime, tolerance: timedelta) -> None:
     """Refuse to load at a time long before the newest load: which event times are too late depends on the clock."""
-    if not tables.version(spark, warehouse, FILES):
-        return  # nothing was ever loaded
     newest = tables.read(spark, warehouse, FILES).agg(F.max("etl_time").alias("newest")).first()
     if newest and newest.newest and now < newest.newest.replace(tzinfo=UTC) - tolerance:
         raise ConfigurationError(

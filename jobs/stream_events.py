@@ -253,8 +253,6 @@ def _is_turn(settings: Settings, batch: int) -> bool:
 
 def _seen(spark: SparkSession, warehouse: Location, provider: str, since: datetime | None) -> bytes:
     """The digests of all object versions in the ledger, one after the other (see FoundFiles)."""
-    if not tables.version(spark, warehouse, FILES):
-        return b""  # nothing was ever loaded
     micros = F.unix_micros("modified_at").cast("string")
     key = F.concat_ws("\n", "filename", micros, F.col("length_bytes").cast("string"))
     ledger = tables.read(spark, warehouse, FILES).where(F.col("provider") == provider)

@@ -139,8 +139,6 @@ def commits(spark: SparkSession, warehouse: Location, contract: TableContract) -
     if not is_there(warehouse, contract):
         return None
     snapshot = _snapshot(spark, uri(warehouse, contract))
-    if int(snapshot.version()) == 0:  # spares Spark's look into a log that holds no batch
-        return Commits(0, {})
     written = snapshot.setTransactions()
     batches = {written.apply(i).appId(): int(written.apply(i).version()) for i in range(written.size())}
     return Commits(int(snapshot.version()), batches)
