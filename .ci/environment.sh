@@ -68,8 +68,9 @@ is_ready() {
     [ -x "$venv/bin/python" ] && [ -f "$stamp" ] && [ "$(<"$stamp")" = "$(wanted_stamp "$1")" ]
 }
 
+# Python compiles what it imports when it does; compiling all of every package is half of the time of a set-up.
 pip_install() {
-    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --require-hashes "$@"
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input install --require-hashes --no-compile "$@"
 }
 
 install_runtime() {

@@ -58,15 +58,22 @@ def refuse_wrong_clock(spark: SparkSession, warehouse: Location, now: datetime, 
 
 
 def settle(
-    spark: SparkSession, warehouse: Location, provider: Provider, checkpoint: Checkpoint | None, now: datetime
+    spark: SparkSession,
+    warehouse: Location,
+    provider: Provider,
+    checkpoint: Checkpoint | None,
+    now: datetime,
+    *,
+    is_new: bool,
 ) -> None:
     """Refuse a checkpoint that does not fit the tables; give rows of a lost one their line of the ledger.
 
     A batch that was killed is run again by its checkpoint. If that is gone, the batch's rows stay in `events` without
     a line in `files`, and its records in `quarantine` would come once more: the former get a line that counts them,
-    the latter are taken out if their file can still be read. Killed on the way, it is done again.
+    the latter are taken out if their file can still be read. Killed on the way, it is done again. In tables that this
+    start has made, `is_new`, nobody looks.
     """
-    commits = {t.name: tables.commits(spark, warehouse, t) for t in _LOADED}
+    commits = {} if is_new else {t.name: tables.commits(spark, warehouse, t) for t in _LOADED}
     batches = {name: found.batches for name, found in commits.items() if found}
     own = f"{checkpoint.id}-{provider.name}" if checkpoint else ""
     check_fits(checkpoint, {name: of[own] for name, of in batches.items() if own in of}, warehouse)

@@ -143,28 +143,34 @@ def load(
         session = spark or build_session(settings, "stream_events")
         if spark is None:
             held.callback(session.stop)
-        _prepare(session, settings, warehouse, [PROVIDERS[name] for name in providers])
+        is_new = _prepare(session, settings, warehouse, [PROVIDERS[name] for name in providers])
         session.dataSource.register(FoundFiles)
         session.dataSource.register(NotifiedFiles)
         running = [
-            held.enter_context(_started(session, settings, PROVIDERS[name], available_now, reconcile, stop))
+            held.enter_context(_started(session, settings, PROVIDERS[name], available_now, reconcile, stop, is_new))
             for name in providers
         ]
         _wait(running, stop, ends_with_first_failure=not available_now)
         return [report for one in running for report in one.reports]
 
 
-def _prepare(spark: SparkSession, settings: Settings, warehouse: Location, providers: Sequence[Provider]) -> None:
-    """Make the tables or bring them up to date; refuse a warehouse or checkpoint that would lead to wrong tables."""
+def _prepare(spark: SparkSession, settings: Settings, warehouse: Location, providers: Sequence[Provider]) -> bool:
+    """Make the tables or bring them up to date; refuse a warehouse or checkpoint that would lead to wrong tables.
+
+    Whether all were made: then there is nothing in them to be looked at, which takes seconds.
+    """
     own = [table for provider in providers for table in provider.own_tables]
     now = _now()
     with writing_events(warehouse):  # another provider's loader may make them at the same time
         refuse_lost_tables(spark, warehouse, providers)
-        for contract in (EVENTS, QUARANTINE, FILES, *own):
-            tables.create(spark, warehouse, contract)
-    refuse_wrong_clock(spark, warehouse, now, timedelta(hours=settings.clock_tolerance_hours))
+        made = [tables.create(spark, warehouse, contract) for contract in (EVENTS, QUARANTINE, FILES, *own)]
+    is_new = all(made)
+    if not is_new:
+        refuse_wrong_clock(spark, warehouse, now, timedelta(hours=settings.clock_tolerance_hours))
     for provider in providers:
-        settle(spark, warehouse, provider, read_checkpoint(_checkpoint_of(settings, provider)), now)
+        checkpoint = read_checkpoint(_checkpoint_of(settings, provider))
+        settle(spark, warehouse, provider, checkpoint, now, is_new=is_new)
+    return is_new
 
 
 def _present(source: Location, providers: list[str]) -> list[str]:
@@ -181,7 +187,13 @@ def _present(source: Location, providers: list[str]) -> list[str]:
 
 @contextmanager
 def _started(
-    spark: SparkSession, settings: Settings, provider: Provider, available_now: bool, reconcile: bool, stop: Stop
+    spark: SparkSession,
+    settings: Settings,
+    provider: Provider,
+    available_now: bool,
+    reconcile: bool,
+    stop: Stop,
+    is_new: bool,
 ) -> Iterator[Running]:
     warehouse = location(settings.warehouse)
     checkpoint = _checkpoint_of(settings, provider)
@@ -218,7 +230,8 @@ def _started(
                 reached("tables maintained")
 
     with tempfile.NamedTemporaryFile(prefix="seen-") as seen:
-        seen.write(_seen(spark, warehouse, provider.name, settings.discovery.start_from))
+        if not is_new:
+            seen.write(_seen(spark, warehouse, provider.name, settings.discovery.start_from))
         seen.flush()
         source = (
             spark.readStream.format(FoundFiles.name())

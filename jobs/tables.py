@@ -42,12 +42,12 @@ def is_there(warehouse: Location, contract: TableContract) -> bool:
     return any((warehouse / contract.name / "_delta_log").glob("[0-9]*.json"))
 
 
-def create(spark: SparkSession, warehouse: Location, contract: TableContract) -> None:
-    """Make the table if it is not there; add columns it lacks; one of another shape is refused."""
+def create(spark: SparkSession, warehouse: Location, contract: TableContract) -> bool:
+    """Make the table if it is not there: whether it was made; add columns it lacks; one of another shape is refused."""
     path = uri(warehouse, contract)
     if is_there(warehouse, contract):
         _migrate(spark, path, contract)
-        return
+        return False
     # What was begun and never committed: Delta would take the folder for a table, and not make one.
     remove(warehouse / contract.name / "_delta_log")
     builder = DeltaTable.createIfNotExists(spark).location(path).comment(contract.grain)
@@ -57,6 +57,7 @@ def create(spark: SparkSession, warehouse: Location, contract: TableContract) ->
     for key, value in contract.table_properties.items():
         builder = builder.property(key, value)
     builder.execute()
+    return True
 
 
 def _migrate(spark: SparkSession, path: str, contract: TableContract) -> None:

@@ -18,7 +18,6 @@ from conf.settings import Settings
 from jobs.crash_points import VARIABLE
 from jobs.generator import generate_sailthru
 from tests.conftest import FEW, QUICK, settings_for
-from tests.s3 import Bucket
 from tests.servers import PROJECT, quick_driver, quick_environment
 from tests.tables import STATE_TABLES, assert_balanced, everything
 
@@ -42,6 +41,18 @@ def start_job(job: str, *options: str, kill_at: str = "", master: str = "local[2
         text=True,
         start_new_session=True,
     )
+
+
+def killed_at(step: str, job: str, *options: str) -> None:
+    """Start a job that kills itself with SIGKILL where it reaches the step."""
+    process = start_job(job, *options, kill_at=step)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == -signal.SIGKILL, (step, output)
+
+
+def places_of(settings: Settings) -> tuple[str, ...]:
+    """The options that say where input and warehouse are."""
+    return ("--input", settings.input, "--warehouse", settings.warehouse)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +87,8 @@ def names_of(scenarios: Mapping[str, Scenario]) -> list[str]:
     return [name for name, of in scenarios.items() if (of.steps if ROUNDS else of.short)]
 
 
-def assert_kills_leave_no_trace(
-    name: str,
-    scenario: Scenario,
-    parent: Path,
-    spark: SparkSession,
-    bucket: Bucket | None = None,
-    tell: Callable[[str], object] = lambda _: None,
-) -> None:
-    """Kill the job at each step, let it end, compare all tables; print how often it was killed.
-
-    With a bucket the job finds its files there, and has its warehouse there. `tell` is called with the prefix of all
-    objects before the job runs without being killed, and before its first start to be killed.
-    """
+def assert_kills_leave_no_trace(name: str, scenario: Scenario, parent: Path, spark: SparkSession) -> None:
+    """Kill the job at each step, let it end, compare all tables; print how often it was killed."""
     random_order = random.Random(f"{SEED} {name}")
     kills: Counter[str] = Counter()
     began = time.monotonic()
@@ -97,27 +97,13 @@ def assert_kills_leave_no_trace(
         scenario.prepare(folder, SEED * 1000 + number, spark)
         (folder / "warehouse").mkdir(exist_ok=True)
         shutil.copytree(folder / "warehouse", folder / "whole")
-        place = str(folder)
-        if bucket:
-            bucket.upload(folder, str(number))
-            place, folder = f"s3a://{bucket.name}/{number}", bucket.folder / str(number)
-        whole, settings = (
-            settings_for(folder, *scenario.overrides).model_copy(
-                update={"input": f"{place}/input", "warehouse": f"{place}/{name}"}
-            )
-            for name in ("whole", "warehouse")
-        )
-        tell(str(number))
-        scenario.run(whole, spark)
-        tell(str(number))
+        settings = settings_for(folder, *scenario.overrides)
+        scenario.run(settings.model_copy(update={"warehouse": str(folder / "whole")}), spark)
         scenario.check(folder / "whole")
         steps = scenario.steps if ROUNDS else scenario.short
+        overrides = [part for override in scenario.overrides for part in ("--set", override)]
         for step in steps if scenario.in_order else random_order.sample(steps, len(steps)):
-            folders = ("--input", settings.input, "--warehouse", settings.warehouse)
-            overrides = [part for override in scenario.overrides for part in ("--set", override)]
-            process = start_job(scenario.job, *scenario.options, *overrides, *folders, kill_at=step)
-            output, _ = process.communicate(timeout=PATIENCE_SECONDS)
-            assert process.returncode == -signal.SIGKILL, (step, output)
+            killed_at(step, scenario.job, *scenario.options, *overrides, *places_of(settings))
             kills[step] += 1
         scenario.run(settings, spark)
         assert everything(folder / "warehouse") == everything(folder / "whole"), f"seed {SEED}, round {number}"

@@ -74,8 +74,7 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
         while job.poll() is None:
             if (warehouse / FILES.name / "_delta_log" / f"{1:020}.json").exists():
                 maintain(settings, only=[EVENTS.name, FILES.name], spark=spark)
-            else:
-                time.sleep(0.2)
+            time.sleep(1)
         said(job)
     finally:
         job.kill()

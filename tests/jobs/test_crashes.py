@@ -12,7 +12,6 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,14 +19,18 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.generator import Forms, generate_ses
+from jobs.s3 import S3Path
 from jobs.stream_events import load
 from tests.conftest import settings_for
 from tests.crashes import (
+    ROUNDS,
     SEED,
     STATES,
     Scenario,
     assert_kills_leave_no_trace,
+    killed_at,
     names_of,
+    places_of,
     sailthru_files,
     start_job,
 )
@@ -35,11 +38,12 @@ from tests.moto import Queue
 from tests.s3 import Bucket
 from tests.tables import assert_is_truth
 
-KILLS = int(os.environ.get("CRASH_KILLS", "2"))
+KILLS = int(os.environ.get("CRASH_KILLS", "0"))
 FORMS = Forms(odd_file_kinds=(), broken=0.2)
 TWO_FILES, SOME_FILES = "max_files_per_batch=2", "max_files_per_batch=12"
 BATCH = ("files listed", "batch planned", "records parsed", "duplicates found", "events committed")
 END_OF_BATCH = ("quarantine committed", "ledger committed", "rows released", "checkpoint committed")
+STEPS = (*BATCH, *END_OF_BATCH)
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -72,7 +76,7 @@ SCENARIOS = {
         options=("--available-now", "--provider", "ses"),
         overrides=(TWO_FILES,),
         run=lambda settings, spark: load(settings, provider="ses", spark=spark),
-        steps=(*BATCH, *END_OF_BATCH),
+        steps=STEPS,
         prepare=ses_files,
     ),
     "sailthru": Scenario(
@@ -97,7 +101,7 @@ SCENARIOS = {
         options=("--available-now", "--provider", "all"),
         overrides=(SOME_FILES,),
         run=lambda settings, spark: load(settings, spark=spark),
-        short=(STATES[0], "ledger committed"),  # after "events committed" it is killed on S3
+        short=(STATES[0],),  # after "events committed" and "ledger committed" it is killed on S3
         prepare=files_of_both,
     ),
 }
@@ -113,29 +117,39 @@ def test_killed_at_each_step_the_tables_are_those_of_a_run_never_killed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "step"), [("listing", "ledger committed"), ("notifications", "events committed")])
-def test_killed_on_s3_the_tables_are_those_of_a_run_never_killed(
+def test_killed_on_s3_nothing_is_lost_or_doubled(
     spark: SparkSession, tmp_path: Path, bucket: Bucket, queue: Queue, mode: str, step: str
 ) -> None:
+    steps = random.Random(SEED).sample(STEPS, len(STEPS)) if ROUNDS else [step]
     discovery = (f"mode={mode}", f"ses_queue_url={queue.url}", "visibility_seconds=5", "wait_seconds=1")
-    overrides = ("max_files_per_batch=6", "s3.lease_seconds=2", *(f"discovery.{setting}" for setting in discovery))
-    scenario = replace(SCENARIOS["ses"], overrides=overrides, short=(step,))
-
-    def tell(prefix: str) -> None:
+    overrides = ("max_files_per_batch=3", "s3.lease_seconds=2", *(f"discovery.{setting}" for setting in discovery))
+    options = ("--available-now", "--provider", "ses", *(part for one in overrides for part in ("--set", one)))
+    for number in range(ROUNDS or 1):
+        folder, place = bucket.folder / str(number), S3Path(bucket.name, str(number))
+        source, seed = tmp_path / str(number) / "input", SEED * 1000 + number
+        truth = generate_ses(source, events=180, seed=seed, forms=FORMS, events_per_file=30)
+        bucket.upload(source.parent, str(number))
         if mode == "notifications":
-            queue.send(*bucket.notifications(f"{prefix}/input/ses"))
-
-    assert_kills_leave_no_trace(f"ses on S3, {mode}", scenario, tmp_path, spark, bucket, tell)
-    assert queue.count() == 0
+            queue.send(*bucket.notifications(f"{number}/input/ses"))
+        settings = settings_for(folder, *overrides).model_copy(
+            update={"input": f"{place}/input", "warehouse": f"{place}/warehouse"}
+        )
+        for at in steps:
+            killed_at(at, "stream_events", *options, *places_of(settings))
+        load(settings, provider="ses", spark=spark)
+        assert_is_truth(folder / "warehouse", place / "input", truth)
+        assert queue.count() == 0
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not KILLS, reason="of the long form")
 def test_killed_at_random_moments_nothing_is_lost_or_doubled(spark: SparkSession, tmp_path: Path) -> None:
     moments = random.Random(SEED)
     truth = generate_ses(tmp_path / "input", events=KILLS * 300, seed=12, events_per_file=60)
     settings, alive = settings_for(tmp_path, TWO_FILES), 0
-    folders = ("--input", settings.input, "--warehouse", settings.warehouse)
+    options = ("--available-now", "--provider", "ses", "--set", TWO_FILES)
     for _ in range(KILLS):
-        process = start_job("stream_events", "--available-now", "--provider", "ses", "--set", TWO_FILES, *folders)
+        process = start_job("stream_events", *options, *places_of(settings))
         time.sleep(moments.uniform(8, 40))
         alive += process.poll() is None
         kill(process)

@@ -17,10 +17,9 @@ from tests.conftest import settings_for
 from tests.crashes import ROUNDS, STATES, Scenario, assert_kills_leave_no_trace, names_of, sailthru_files
 from tests.jobs.test_crashes import is_compacted, ses_files
 from tests.jobs.test_increments import change_requests
-from tests.jobs.test_maintain_tables import OF_EACH_KIND
 from tests.jobs.test_replay_quarantine import older_rules
 
-MADE = tuple(SUMMARIES) if ROUNDS else OF_EACH_KIND
+MADE = tuple(SUMMARIES) if ROUNDS else ("journeys", "messages", "region_summary")
 
 
 def partly_summarised(folder: Path, seed: int, spark: SparkSession) -> None:

@@ -23,11 +23,16 @@ from jobs import sources as sources_module
 from jobs import summaries
 from jobs.build_summaries import build
 from jobs.generator import Forms, generate_purchases, generate_requests, generate_sailthru, generate_ses
+from jobs.maintenance import compact
 from jobs.parts import anew_if_changed
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
+from schemas.events import EVENTS
+from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGES
+from schemas.person_events import PERSON_EVENTS
 from schemas.restatement import RESTATEMENT
+from schemas.sailthru import PROFILE_VERSIONS, SAILTHRU_MESSAGES
 from schemas.sessions import SESSIONS
 from tests.conftest import settings_for
 from tests.tables import everything, rows_of
@@ -82,11 +87,17 @@ def bring(files: list[Path], made: Path, source: Path, again: str = "") -> None:
         shutil.copy(file, place)
 
 
+def compact_some(spark: SparkSession, warehouse: Path) -> None:
+    """Tables that summaries are made of, and some summaries, which are made of each other."""
+    scattered = (EVENTS, SAILTHRU_MESSAGES, PROFILE_VERSIONS, JOURNEYS, MESSAGES, PERSON_EVENTS)
+    assert [part for contract in scattered for part in compact(spark, warehouse, contract, 2**20)]
+
+
 @pytest.mark.slow
 def test_ten_increments_in_any_order_equal_a_full_build(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Late, repeated and re-sent records, and requests added, corrected and removed."""
+    """Late, repeated and re-sent records, requests added, corrected and removed, and compactions before and after."""
     monkeypatch.setattr(sources_module, "MOST_TOUCHED", math.inf)
     monkeypatch.setattr(summaries, "MOST_OF_CAMPAIGNS", 1.0)
     chance, made = random.Random(SEED), tmp_path / "made"
@@ -110,7 +121,11 @@ def test_ten_increments_in_any_order_equal_a_full_build(
             bring(chance.sample(files[number - 1 :: parts], 2), made, source, again=f"again{number}")
         if number % 2:
             change_requests(source / "requests", chance)
+        if number in (3, 7):
+            compact_some(spark, Path(settings.warehouse))
         load(settings, spark=spark)
+        if number in (5, 7):
+            compact_some(spark, Path(settings.warehouse))
         build(settings, only=BY_PARTS if number < parts - 1 and not INCREMENTS else SUMMARIES, spark=spark)
         if INCREMENTS:
             assert_equal_to_made_anew(settings, tmp_path, spark)

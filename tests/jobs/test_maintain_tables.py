@@ -24,19 +24,17 @@ from conf.settings import Settings
 from jobs import maintenance, tables
 from jobs import sources as sources_module
 from jobs.build_summaries import build
-from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
+from jobs.generator import Forms, generate_sailthru, generate_ses
 from jobs.locks import only_maintenance, writing
 from jobs.maintain_tables import MaintenanceError, maintain
 from jobs.maintenance import Files, maintained, remove_left_over, scattered, vacuum
 from jobs.sources import Sources
 from jobs.stream_events import load
-from schemas.catalog import TABLES
 from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
 from tests.conftest import settings_for
-from tests.jobs.test_increments import assert_equal_to_made_anew, bring, made_by_parts
 from tests.jobs.test_tables import DAYS
 from tests.tables import (
     assert_events_are_truth,
@@ -261,7 +259,7 @@ def test_only_what_was_added_is_new_though_files_were_put_together(
 ) -> None:
     """Of a compaction alone nothing is new; of one between loads no row that was there before."""
     monkeypatch.setattr(sources_module, "MOST_TOUCHED", 1.0)
-    settings, only = settings_for(tmp_path, "progress=json"), ["journeys", "messages", "campaigns"]
+    settings, only = settings_for(tmp_path, "progress=json"), ["journeys", "messages"]
     warehouse = Path(settings.warehouse)
 
     def bring(seed: int) -> int:
@@ -276,7 +274,7 @@ def test_only_what_was_added_is_new_though_files_were_put_together(
     since = {"events_version": DeltaTable(str(warehouse / "events")).version()}
     assert compact(spark, warehouse, EVENTS, MIB) > 0
     assert compact(spark, warehouse, JOURNEYS, 1) == 0
-    assert hows(settings, only, spark) == ["nothing new"] * 3
+    assert hows(settings, only, spark) == ["nothing new"] * 2
     new = bring(3)
     assert compact(spark, warehouse, EVENTS, MIB) > 0
     new += bring(4)
@@ -284,7 +282,7 @@ def test_only_what_was_added_is_new_though_files_were_put_together(
     rows = sources.new_events(since)
     assert rows is not None
     assert rows.count() == new == rows.select("event_id").distinct().count()
-    assert hows(settings, only, spark)[:2] == ["brought up to date"] * 2
+    assert hows(settings, only, spark) == ["brought up to date"] * 2
 
 
 def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
@@ -294,59 +292,6 @@ def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
         patch.setattr("jobs.build_summaries._tell", lambda _rows, _name, how, *_: told.append(how))
         build(settings, only=only, spark=spark)
     return told
-
-
-OF_EACH_KIND = ("journeys", "messages", "region_summary", "purchases", "person_events", "sessions")
-"""Of each way to tell what is new of a table at least one: messages touched, rows added, rows changed."""
-
-
-@pytest.mark.slow
-def test_summaries_are_those_of_a_full_build_with_compactions_and_removals_between(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sources_module, "MOST_TOUCHED", 1e9)
-    made = tmp_path / "made"
-    ses = generate_ses(made, events=400, seed=3, events_per_file=50, days=3)
-    sailthru = generate_sailthru(made, messages=60, seed=3, days=3, update_days=2)
-    generate_requests(made, ses, sailthru, seed=3)
-    settings = settings_for(tmp_path, "campaigns.many=2", "campaigns.response_days=2")
-    source, warehouse = Path(settings.input), Path(settings.warehouse)
-    files = sorted(file for file in made.rglob("*") if file.is_file())
-
-    def load_part(number: int) -> None:
-        bring(files[number::4], made, source)
-        load(settings, spark=spark)
-
-    load_part(0)
-    build(settings, only=OF_EACH_KIND, spark=spark)
-    compact_all(spark, warehouse)
-    load_part(1)
-    compact_all(spark, warehouse)
-    load_part(2)
-    build(settings, only=OF_EACH_KIND, spark=spark)  # what is new is told apart from what was put together
-    assert made_by_parts(warehouse) == 1
-    assert_equal_to_made_anew(settings, tmp_path, spark, OF_EACH_KIND)
-    load_part(3)
-    compact_all(spark, warehouse)
-    vacuum_all(spark, warehouse)
-    few = OF_EACH_KIND[:2]
-    build(settings, only=few, spark=spark)  # of which versions the summaries were made cannot be read any more
-    assert made_by_parts(warehouse) == 1
-    assert_equal_to_made_anew(settings, tmp_path, spark, few)
-
-
-def compact_all(spark: SparkSession, warehouse: Path) -> None:
-    """All tables that are there."""
-    for contract in TABLES:
-        if tables.is_there(warehouse, contract):
-            compact(spark, warehouse, contract, MIB)
-
-
-def vacuum_all(spark: SparkSession, warehouse: Path) -> None:
-    """Of all tables, no file is left but those of the newest version."""
-    for contract in TABLES:
-        if tables.is_there(warehouse, contract):
-            vacuum(spark, warehouse, contract, 0)
 
 
 # --- Beside the stream
@@ -368,8 +313,7 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
             if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
                 maintain(settings, spark=spark)
                 maintained_times += 1
-            else:
-                wait([stream], timeout=0.2)
+            wait([stream], timeout=1)
         stream.result()  # raises what ended it
     assert maintained_times > 1
     maintain(settings, spark=spark)
