@@ -1,6 +1,6 @@
 """Run `notebooks/journeys.ipynb` from a clean kernel; as a command with the sample, keeping the outputs.
 
-`python -m docs.run_notebook` makes them anew; `tests/jobs/test_notebook.py` compares.
+`python -m docs.run_notebook` makes them anew; `tests/jobs/test_sample.py` compares.
 """
 
 import os

@@ -1,42 +1,63 @@
-"""The notebook from a clean kernel on the sample, and the job that shows it."""
+"""What a newcomer runs on the sample: `demo`, the lines that it prints, and the notebook from a clean kernel."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from pyspark.sql import SparkSession
 
-from conf.settings import Settings
+from conf.settings import Settings, load_settings
 from docs.run_notebook import COMMAND, run
 from jobs.__main__ import main
-from jobs.build_summaries import build
 from jobs.notebook import NOTEBOOK, environment
-from jobs.stream_events import load
-from tests.conftest import settings_for
+from tests.servers import PROJECT, quick_driver, quick_environment
 
-PROJECT = Path(__file__).parents[2]
 PICTURE = "image/png"
 CLOCK = "clock"
 """The tag of cells whose outputs hold the time of the load."""
 
 
+def output_of(*command: str) -> str:
+    """What a program prints that ends well."""
+    done = subprocess.run(
+        [sys.executable, "-P", *command],
+        env={**quick_environment(), "PYTHONPATH": str(PROJECT), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The warehouse that `demo` makes of the sample, by the settings that a newcomer has, and what it printed."""
+
+    settings: Settings
+    demo: tuple[str, ...]
+    printed: str
+
+
 @pytest.fixture(scope="module")
-def sample(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a warehouse with the sample in it."""
-    folder = tmp_path_factory.mktemp("notebook")
-    settings = settings_for(folder, "spark.driver_memory=2g", source=PROJECT / "input")
-    load(settings, spark=spark)
-    build(settings, spark=spark)
-    return settings
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """What all the tests look at."""
+    places = {"input": str(PROJECT / "input"), "warehouse": str(tmp_path_factory.mktemp("sample") / "warehouse")}
+    options = [f"--{name}={place}" for name, place in places.items()]
+    quick = f"spark.conf.spark.driver.extraJavaOptions={quick_driver()}"
+    demo = ("-m", "jobs", "demo", *options, "--set", quick)
+    return Sample(load_settings(environ={}, **places), demo, output_of(*demo))
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +79,34 @@ def has_picture(cell: Any) -> list[bool]:
     return [PICTURE in output.get("data", {}) for output in cell.outputs]
 
 
-def test_the_committed_outputs_are_those_of_the_sample(sample: Settings, committed: list[Any], tmp_path: Path) -> None:
-    ran = code_cells(run(sample, tmp_path))
+@pytest.mark.slow
+def test_the_demo_shows_the_sample_and_the_second_time_that_nothing_is_new(sample: Sample) -> None:
+    first = sample.printed
+    assert "14 files, 1,266 records, 1,000 new, 218 duplicate, 35 quarantined, 13 control" in first
+    assert "68 files, 618 records, 579 new, 396 duplicate, 29 quarantined" in first
+    assert "1,884 records = 1,807 accepted + 64 quarantined + 13 control" in first
+    assert "2,193 events = 1,579 new + 614 duplicate" in first
+    assert "151 of 234 opened journeys never clicked" in first
+    assert first.count("sent by") == 2
+    assert first.count("newest event") == 2
+    for word in ("APAC", "EU", "LATAM", "NA", "unknown", "not_json", "bounced: permanent"):
+        assert word in first
+    shown, lines = first.split("What came in", 1)[1].split("The tables are Delta tables in")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert len(shown.splitlines()) < 80
+    again = output_of(*sample.demo)
+    assert "Nothing new since the last run." in again
+    assert again.split("What came in", 1)[1] == first.split("What came in", 1)[1]
+    query, explain = (shlex.split(line) for line in lines.splitlines() if line.startswith("  "))
+    assert query[0] == "python3"
+    assert "LATAM" in output_of(*query[1:])
+    assert explain[:2] == ["./spark-submit.sh", "explain"]
+    assert "What happened" in output_of("-m", "jobs", *explain[1:])
+
+
+@pytest.mark.slow
+def test_the_committed_outputs_are_those_of_the_sample(sample: Sample, committed: list[Any], tmp_path: Path) -> None:
+    ran = code_cells(run(sample.settings, tmp_path))
     for kept, now in zip(committed, ran, strict=True):
         assert kept.execution_count == now.execution_count
         assert [o.output_type for o in kept.outputs] == [o.output_type for o in now.outputs], now.source
@@ -78,9 +125,9 @@ def test_the_committed_notebook_shows_its_pictures_and_no_warnings(committed: li
 
 
 @pytest.fixture
-def server(sample: Settings) -> Iterator[subprocess.Popen[str]]:
+def server(sample: Sample) -> Iterator[subprocess.Popen[str]]:
     """The job at work."""
-    command = ["-P", "-m", "jobs", "notebook", "--no-browser", "--warehouse", sample.warehouse]
+    command = ["-P", "-m", "jobs", "notebook", "--no-browser", "--warehouse", sample.settings.warehouse]
     started = subprocess.Popen(
         [sys.executable, *command],
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -92,6 +139,7 @@ def server(sample: Settings) -> Iterator[subprocess.Popen[str]]:
     started.wait(timeout=30)
 
 
+@pytest.mark.slow
 def test_the_job_serves_the_notebook(server: subprocess.Popen[str]) -> None:
     assert server.stderr is not None
     lines = (re.search(r"(http://127\.0\.0\.1:\d+)/lab/tree/(\S+)\?token=(\w+)", line) for line in server.stderr)
