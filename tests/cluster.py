@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyspark
 
-from tests.servers import free_port, quick_java
+from tests.servers import QUICK_JAVA, free_port
 
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 600
@@ -26,7 +26,7 @@ def as_client() -> dict[str, str]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.executor.memory": "600m",
-        "spark.executor.extraJavaOptions": quick_java(),
+        "spark.executor.extraJavaOptions": QUICK_JAVA,
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.locality.wait": "0s",
     }
@@ -123,7 +123,7 @@ class Cluster:
             return subprocess.Popen(
                 [*command, "--host", "127.0.0.1", *arguments],
                 cwd=self.folder,
-                env={**needed, **own, "SPARK_DAEMON_JAVA_OPTS": quick_java(), **self.environment},
+                env={**needed, **own, "SPARK_DAEMON_JAVA_OPTS": QUICK_JAVA, **self.environment},
                 stdout=log,
                 stderr=log,
             )

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,15 +13,18 @@ from jobs.session import build_session
 from tests import moto
 from tests.moto import Moto
 from tests.s3 import Bucket, S3Server, running, to_be
-from tests.servers import QUICK_COMPILER
+from tests.servers import QUICK_JAVA
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30", "spark.ui=false")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""Few rows are read before code for them is compiled: a third of the time of tests is spared.
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
+"""Few rows are read before code for them is compiled, or a plan made anew: a third of the time of tests is spared.
 
-`demo`, the notebook, a package and the warehouse that most summaries are tested on are compiled, as jobs are, and
-everything is with `COMPILED=1 ./run-tests.sh`.
+`demo`, the notebook and a package run as they are used, and everything does with `COMPILED=1 ./run-tests.sh`.
 """
 COMPILED = bool(os.environ.get("COMPILED"))
 QUICK = () if COMPILED else tuple(f"spark.conf.{key}={value}" for key, value in INTERPRETED.items())
@@ -62,24 +64,11 @@ def moto_to_be() -> Moto:
 @pytest.fixture(scope="session")
 def spark(s3_to_be: S3Server, moto_to_be: Moto) -> Iterator[SparkSession]:
     """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL and S3 too."""
-    java = () if COMPILED else (f"spark.conf.spark.driver.extraJavaOptions={QUICK_COMPILER}",)
+    java = () if COMPILED else (f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}",)
     settings = settings_for(Path("unused"), f"s3.endpoint={s3_to_be.endpoint}", "s3.lease_seconds=2", *java)
     session = build_session(settings, "tests", POSTGRESQL)
     yield session
     session.stop()
-
-
-@contextmanager
-def compiled(spark: SparkSession) -> Iterator[None]:
-    """Code is compiled for every plan, as in a job."""
-    before = {key: str(spark.conf.get(key)) for key in INTERPRETED}
-    for key in INTERPRETED:
-        spark.conf.unset(key)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            spark.conf.set(key, value)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from conf.settings import Settings
 from jobs.crash_points import VARIABLE
 from jobs.generator import generate_sailthru
 from tests.conftest import FEW, QUICK, settings_for
-from tests.servers import PROJECT, quick_driver, quick_environment
+from tests.servers import PROJECT, QUICK_JAVA
 from tests.tables import STATE_TABLES, assert_balanced, everything
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "0"))
@@ -32,10 +32,10 @@ def start_job(job: str, *options: str, kill_at: str = "", master: str = "local[2
     """A job as `./spark-submit.sh` starts it, in a session of its own."""
     command = [sys.executable, "-P", "-m", "jobs", job, *options]
     command += ["--master", master, *(part for setting in (*FEW, *QUICK) for part in ("--set", setting))]
-    command += ["--set", f"spark.conf.spark.driver.extraJavaOptions={quick_driver()}"]
+    command += ["--set", f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"]
     return subprocess.Popen(
         command,
-        env={**quick_environment(), "PYTHONPATH": str(PROJECT), VARIABLE: kill_at},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

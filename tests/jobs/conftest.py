@@ -27,7 +27,7 @@ from jobs.generator import (
 )
 from jobs.s3 import client
 from jobs.stream_events import load
-from tests.conftest import compiled, settings_for
+from tests.conftest import settings_for
 from tests.moto import Moto, Queue
 from tests.moto import running as moto_running
 from tests.postgresql import PASSWORD, USER, Server, running
@@ -106,9 +106,8 @@ def _build(folder: Path, spark: SparkSession) -> Built:
     requests = generate_requests(folder / "input", ses, sailthru, seed=11)
     purchases = generate_purchases(folder / "input", sailthru, seed=11)
     settings = settings_for(folder, "campaigns.many=2", "campaigns.response_days=2")
-    with compiled(spark):
-        load(settings, spark=spark)
-        build(settings, spark=spark)
+    load(settings, spark=spark)
+    build(settings, spark=spark)
     return Built(settings, ses, sailthru, requests, purchases)
 
 

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 
 from conf.settings import load_settings
 from jobs.session import build_session
-from tests.servers import quick_driver
+from tests.servers import QUICK_JAVA
 
 CONFLICTS = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
 SETTINGS = (
@@ -34,7 +34,7 @@ SETTINGS = (
     "spark.driver_memory=700m",
     "spark.conf.spark.hadoop.fs.s3.impl=org.apache.hadoop.fs.s3a.S3AFileSystem",
     # What follows only spares time.
-    f"spark.conf.spark.driver.extraJavaOptions={quick_driver()}",
+    f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}",
     "spark.conf.spark.sql.adaptive.enabled=false",
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",

@@ -20,7 +20,7 @@ from conf.settings import Settings, load_settings
 from docs.run_notebook import COMMAND, run
 from jobs.__main__ import main
 from jobs.notebook import NOTEBOOK, environment
-from tests.servers import PROJECT, quick_driver, quick_environment
+from tests.servers import PROJECT, QUICK_JAVA
 
 PICTURE = "image/png"
 CLOCK = "clock"
@@ -31,7 +31,7 @@ def output_of(*command: str) -> str:
     """What a program prints that ends well."""
     done = subprocess.run(
         [sys.executable, "-P", *command],
-        env={**quick_environment(), "PYTHONPATH": str(PROJECT), "COLUMNS": "80"},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "80"},
         capture_output=True,
         text=True,
         timeout=900,
@@ -55,7 +55,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     """What all the tests look at."""
     places = {"input": str(PROJECT / "input"), "warehouse": str(tmp_path_factory.mktemp("sample") / "warehouse")}
     options = [f"--{name}={place}" for name, place in places.items()]
-    quick = f"spark.conf.spark.driver.extraJavaOptions={quick_driver()}"
+    quick = f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"
     demo = ("-m", "jobs", "demo", *options, "--set", quick)
     return Sample(load_settings(environ={}, **places), demo, output_of(*demo))
 
