@@ -3,15 +3,19 @@
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from conf.settings import Settings
 from jobs.generator import Forms, SailthruTruth, generate_requests, generate_ses
 from jobs.maintain_tables import maintain
 from jobs.s3 import S3Path
+from jobs.storage import location
+from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.messages import MESSAGES
@@ -26,6 +30,8 @@ from tests.summaries import COUNT_OF_CLASS, assert_regions_are, expected, picked
 from tests.tables import assert_is_truth, rows_of, same_bag
 
 MESSAGE_KEY = ("provider", "account", "message_id")
+HALF = 14
+"""Of the files, so that there are two batches."""
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +56,41 @@ def said(job: subprocess.Popen[str]) -> str:
     return output
 
 
+def compact_beside(job: subprocess.Popen[str], settings: Settings, spark: SparkSession) -> None:
+    """Put files together again and again until the job ends."""
+    ledger = location(settings.warehouse) / FILES.name / "_delta_log" / f"{1:020}.json"
+    while job.poll() is None:
+        if ledger.exists():
+            maintain(settings, only=[EVENTS.name, FILES.name], spark=spark)
+        time.sleep(1)
+
+
+def strike(cluster: Cluster, warehouse: Path) -> None:
+    """Kill one worker while it reads, the other when its executor holds rows of a batch that is committed in part."""
+    workers = cluster.alive
+    wait_until(lambda: any(worker.runs_python for worker in workers), "a task that runs Python")
+    workers.sort(key=lambda worker: worker.runs_python)
+    survivor, struck = workers
+    assert struck.kill()
+    cluster.add_worker()
+    wait_until(lambda: operations(warehouse, EVENTS).count("WRITE") == 2, "the events of the second batch")
+    assert survivor.kill()
+    cluster.add_worker()
+
+
+def operations(warehouse: Path, *contracts: TableContract) -> list[str]:
+    """What was done to tables, the oldest first."""
+    there = [table for table in contracts if (warehouse / table.name / "_delta_log" / f"{0:020}.json").exists()]
+    commits = [commit for table in there for commit in DeltaTable(str(warehouse / table.name)).history()]
+    return [commit["operation"] for commit in sorted(commits, key=lambda commit: commit["timestamp"])]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["listing", "notifications"])
 def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     spark: SparkSession, cluster: Cluster, bucket: Bucket, queue: Queue, tmp_path: Path, mode: str
 ) -> None:
+    """By listing also the summaries; where notifications come, workers are killed in the middle of a batch."""
     # given
     forms = Forms(gz_named_json=0.3, plain_named_gz=0.3, cut_off=0.3, broken=0.1)
     truth = generate_ses(tmp_path / "input", events=300, seed=21, forms=forms, events_per_file=30)
@@ -68,52 +104,29 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     )
     warehouse = bucket.folder / "warehouse"
     # when
-    options = [f"discovery.mode={mode}", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=6"]
+    options = [f"discovery.mode={mode}", f"discovery.ses_queue_url={queue.url}", f"max_files_per_batch={HALF}"]
     job = start(cluster, place, "stream_events", "--available-now", *(p for o in options for p in ("--set", o)))
-    try:
-        while job.poll() is None:
-            if (warehouse / FILES.name / "_delta_log" / f"{1:020}.json").exists():
-                maintain(settings, only=[EVENTS.name, FILES.name], spark=spark)
-            time.sleep(1)
-        said(job)
-    finally:
-        job.kill()
+    with ThreadPoolExecutor(1) as beside:
+        try:
+            compacting = beside.submit(compact_beside, job, settings, spark)
+            if mode == "notifications":
+                strike(cluster, warehouse)
+            output = said(job)
+        finally:
+            job.kill()
+    compacting.result()  # raises what ended it
     # then
     assert_is_truth(warehouse, S3Path(bucket.name, "input"), truth)
-    assert queue.count() == (0 if mode == "notifications" else len(truth.files))
-    commits = [c for table in (EVENTS, FILES) for c in DeltaTable(str(warehouse / table.name)).history()]
-    operations = [commit["operation"] for commit in sorted(commits, key=lambda commit: commit["timestamp"])]
-    assert "WRITE" in operations[operations.index("OPTIMIZE") :], operations
-    if mode == "listing":
+    done = operations(warehouse, EVENTS, FILES)
+    assert "WRITE" in done[done.index("OPTIMIZE") :], done
+    if mode == "notifications":
+        assert queue.count() == 0
+        assert "ses batch 1: an executor was lost" in output
+    else:
+        assert queue.count() == len(truth.files)
         said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))
         wanted = expected(truth, SailthruTruth(), requests)
         names = (*MESSAGE_KEY, *COUNT_OF_CLASS.values())
         messages = [dict(zip(MESSAGE_KEY, key, strict=True)) | row for key, row in wanted.messages.items()]
         same_bag(picked(rows_of(warehouse, MESSAGES, names), names), picked(messages, names))
         assert_regions_are(rows_of(warehouse, region_summary(DEFAULT_PROFILE)), wanted)
-
-
-@pytest.mark.slow
-def test_a_worker_killed_in_the_middle_of_a_batch_leaves_no_trace(cluster: Cluster, tmp_path: Path) -> None:
-    """One while it reads, the other when its executor holds rows of a batch that is committed in part."""
-    forms = Forms(broken=0.2, plain_named_gz=0.5)
-    truth = generate_ses(tmp_path / "input", events=300, seed=22, forms=forms, events_per_file=15)
-    half = len(truth.files) // 2 + 1
-    options = ("--available-now", "--provider", "ses", "--set", f"max_files_per_batch={half}")
-    workers = cluster.alive
-    job = start(cluster, tmp_path, "stream_events", *options)
-    try:
-        wait_until(lambda: any(worker.runs_python for worker in workers), "a task that reads an odd file")
-        workers.sort(key=lambda worker: worker.runs_python)
-        survivor, struck = workers
-        assert struck.kill()
-        cluster.add_worker()
-        commits = tmp_path / "warehouse" / "events" / "_delta_log"
-        wait_until(lambda: (commits / f"{2:020}.json").exists(), "the events of the second batch")
-        assert survivor.kill()
-        cluster.add_worker()
-        output = said(job)
-    finally:
-        job.kill()
-    assert "ses batch 1: an executor was lost" in output
-    assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)

@@ -122,7 +122,7 @@ def test_killed_on_s3_nothing_is_lost_or_doubled(
 ) -> None:
     steps = random.Random(SEED).sample(STEPS, len(STEPS)) if ROUNDS else [step]
     discovery = (f"mode={mode}", f"ses_queue_url={queue.url}", "visibility_seconds=5", "wait_seconds=1")
-    overrides = ("max_files_per_batch=3", "s3.lease_seconds=2", *(f"discovery.{setting}" for setting in discovery))
+    overrides = ("max_files_per_batch=6", "s3.lease_seconds=2", *(f"discovery.{setting}" for setting in discovery))
     options = ("--available-now", "--provider", "ses", *(part for one in overrides for part in ("--set", one)))
     for number in range(ROUNDS or 1):
         folder, place = bucket.folder / str(number), S3Path(bucket.name, str(number))
