@@ -30,8 +30,6 @@ from tests.summaries import COUNT_OF_CLASS, assert_regions_are, expected, picked
 from tests.tables import assert_is_truth, rows_of, same_bag
 
 MESSAGE_KEY = ("provider", "account", "message_id")
-HALF = 14
-"""Of the files, so that there are two batches."""
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +84,14 @@ def operations(warehouse: Path, *contracts: TableContract) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["listing", "notifications"])
+@pytest.mark.parametrize(("mode", "files"), [("listing", 10), ("notifications", 14)], ids=["listing", "notifications"])
 def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
-    spark: SparkSession, cluster: Cluster, bucket: Bucket, queue: Queue, tmp_path: Path, mode: str
+    spark: SparkSession, cluster: Cluster, bucket: Bucket, queue: Queue, tmp_path: Path, mode: str, files: int
 ) -> None:
-    """By listing also the summaries; where notifications come, workers are killed in the middle of a batch."""
+    """By listing also the summaries; where notifications come, workers are killed in the middle of a batch.
+
+    A batch has so many `files` of 28.
+    """
     # given
     forms = Forms(gz_named_json=0.3, plain_named_gz=0.3, cut_off=0.3, broken=0.1)
     truth = generate_ses(tmp_path / "input", events=300, seed=21, forms=forms, events_per_file=30)
@@ -104,7 +105,7 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     )
     warehouse = bucket.folder / "warehouse"
     # when
-    options = [f"discovery.mode={mode}", f"discovery.ses_queue_url={queue.url}", f"max_files_per_batch={HALF}"]
+    options = [f"discovery.mode={mode}", f"discovery.ses_queue_url={queue.url}", f"max_files_per_batch={files}"]
     job = start(cluster, place, "stream_events", "--available-now", *(p for o in options for p in ("--set", o)))
     with ThreadPoolExecutor(1) as beside:
         try:
