@@ -275,7 +275,7 @@ def test_a_reader_never_sees_half_of_a_summary(own: Built, spark: SparkSession) 
 
     reader = threading.Thread(target=read)
     reader.start()
-    build(own.settings, spark=spark)
+    build(own.settings, only=list(wanted), full=True, spark=spark)
     done.set()
     reader.join()
     assert set(seen) == set(wanted.items())

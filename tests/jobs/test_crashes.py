@@ -99,7 +99,6 @@ SCENARIOS = {
     "both providers": Scenario(
         job="stream_events",
         options=("--available-now", "--provider", "all"),
-        overrides=(SOME_FILES,),
         run=lambda settings, spark: load(settings, spark=spark),
         short=(STATES[0],),  # after "events committed" and "ledger committed" it is killed on S3
         prepare=files_of_both,
