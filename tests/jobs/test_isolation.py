@@ -36,9 +36,9 @@ WRITERS: dict[str, Callable[[Settings, SparkSession], object]] = {
     "summaries": lambda settings, spark: build(settings, only=["journeys", "messages"], spark=spark),
 }
 STEPS = (
-    ("ses", "records parsed"),
     ("sailthru", "duplicates found"),
     ("replay", "events committed"),
+    ("ses", "records parsed"),
     ("summaries", "journeys committed"),
     ("ses", "duplicates found"),
     ("ses", "events committed"),
@@ -47,7 +47,7 @@ STEPS = (
     ("replay", "duplicates found"),
     ("replay", "profiles committed"),
 )
-SHORT = 4
+SHORT = 2
 """The steps of the short form: the first of them."""
 WAIT_SECONDS = 10
 """How long the others may go on; who waits for a lock of the one that is held goes on after it."""
