@@ -24,7 +24,8 @@ INTERPRETED = {
 }
 """Few rows are read before code for them is compiled, or a plan made anew: a third of the time of tests is spared.
 
-`demo`, the notebook and a package run as they are used, and everything does with `COMPILED=1 ./run-tests.sh`.
+`demo`, the notebook and a package are compiled and planned as jobs are, and everything is with
+`COMPILED=1 ./run-tests.sh`.
 """
 COMPILED = bool(os.environ.get("COMPILED"))
 QUICK = () if COMPILED else tuple(f"spark.conf.{key}={value}" for key, value in INTERPRETED.items())

@@ -200,6 +200,17 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_may_be_removed(
     assert everything(again / "warehouse") == before
 
 
+def test_a_checkpoint_whose_tables_are_all_gone_is_refused_though_new_ones_are_made(
+    spark: SparkSession, again: Path, loaded: Path
+) -> None:
+    for table in (again / "warehouse").glob("[a-z]*"):
+        shutil.rmtree(table)
+    for _ in range(2):  # when they are made, and when they are there
+        with pytest.raises(ConfigurationError, match=r"does not know .* Remove that folder"):
+            load(settings_for(again, source=loaded / "input"), spark=spark)
+    assert rows_of(again / "warehouse", EVENTS) == rows_of(again / "warehouse", FILES) == []
+
+
 def test_what_killed_writers_leave_behind_is_never_read(spark: SparkSession, again: Path, loaded: Path) -> None:
     warehouse = again / "warehouse"
     before = everything(warehouse)
