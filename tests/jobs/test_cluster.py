@@ -84,7 +84,7 @@ def operations(warehouse: Path, *contracts: TableContract) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("mode", "files"), [("notifications", 14), ("listing", 6)], ids=["notifications", "listing"])
+@pytest.mark.parametrize(("mode", "files"), [("listing", 6), ("notifications", 14)], ids=["listing", "notifications"])
 def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     spark: SparkSession, cluster: Cluster, bucket: Bucket, queue: Queue, tmp_path: Path, mode: str, files: int
 ) -> None:
