@@ -284,7 +284,7 @@ def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(spark: S
 def test_a_batch_opens_no_more_files_of_a_large_table_than_of_a_small_one(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """5,000 events, one of them 400 days late, into 500,000 rows and into 5,000,000 of ten times as many days."""
+    """5,000 events, one of them 400 days late, into 200,000 rows and into 2,000,000 of ten times as many days."""
     opened: list[int] = []
 
     def counting(rows: DataFrame, known: DataFrame) -> DataFrame:
@@ -293,7 +293,7 @@ def test_a_batch_opens_no_more_files_of_a_large_table_than_of_a_small_one(
 
     monkeypatch.setattr(sinks, "repeated", counting)
     last = datetime(2025, 10, 25, 19, 50, tzinfo=UTC)
-    for rows in (500_000, 5_000_000):
+    for rows in (200_000, 2_000_000):
         settings = settings_for(tmp_path / str(rows))
         warehouse, folder = Path(settings.warehouse), Path(settings.input) / "ses"
         folder.mkdir(parents=True)
