@@ -17,18 +17,14 @@ from tests.servers import QUICK_JAVA
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30", "spark.ui=false")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
-INTERPRETED = {
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.sql.adaptive.enabled": "false",
-}
+COMPILED = bool(os.environ.get("COMPILED"))
+_PLAIN = ("codegen.wholeStage=false", "codegen.factoryMode=NO_CODEGEN", "adaptive.enabled=false")
+QUICK = () if COMPILED else tuple(f"spark.conf.spark.sql.{setting}" for setting in _PLAIN)
 """Few rows are read before code for them is compiled, or a plan made anew: a third of the time of tests is spared.
 
 `demo`, the notebook and a package are compiled and planned as jobs are, and everything is with
 `COMPILED=1 ./run-tests.sh`.
 """
-COMPILED = bool(os.environ.get("COMPILED"))
-QUICK = () if COMPILED else tuple(f"spark.conf.{key}={value}" for key, value in INTERPRETED.items())
 SCALE = int(os.environ.get("PEOPLE_SCALE", "1"))
 """How many times the usual random rows the tests of people's tables compare with plain Python: with 25 some 100,000."""
 

@@ -1,5 +1,6 @@
 """Tables of a warehouse as plain rows, read without Spark, to compare with each other and with the truth."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -33,6 +34,14 @@ def rows_of(warehouse: Path, contract: TableContract, columns: Iterable[str] | N
     table = DeltaTable(str(warehouse / contract.name)).to_pyarrow_table(columns=list(columns or contract.columns))
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
+
+
+def operations(table: Path) -> list[str]:
+    """What was done in each version of a table from 0 on, of which none is left out; nothing if it is not there."""
+    files = sorted((table / "_delta_log").glob("?" * 20 + ".json"))
+    assert [int(file.stem) for file in files] == list(range(len(files)))
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    return [line["commitInfo"]["operation"] for line in lines if "commitInfo" in line]
 
 
 def content(warehouse: Path, contract: TableContract, *roles: Role) -> Counter[str]:

@@ -15,7 +15,6 @@ from jobs.generator import Forms, SailthruTruth, generate_requests, generate_ses
 from jobs.maintain_tables import maintain
 from jobs.s3 import S3Path
 from jobs.storage import location
-from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.messages import MESSAGES
@@ -27,7 +26,7 @@ from tests.crashes import PATIENCE_SECONDS, start_job
 from tests.moto import Queue
 from tests.s3 import Bucket, S3Server
 from tests.summaries import COUNT_OF_CLASS, assert_regions_are, expected, picked
-from tests.tables import assert_is_truth, rows_of, same_bag
+from tests.tables import assert_is_truth, operations, rows_of, same_bag
 
 MESSAGE_KEY = ("provider", "account", "message_id")
 
@@ -71,16 +70,9 @@ def strike(cluster: Cluster, warehouse: Path) -> None:
     survivor, struck = workers
     assert struck.kill()
     cluster.add_worker()
-    wait_until(lambda: operations(warehouse, EVENTS).count("WRITE") == 2, "the events of the second batch")
+    wait_until(lambda: operations(warehouse / EVENTS.name).count("WRITE") == 2, "the events of the second batch")
     assert survivor.kill()
     cluster.add_worker()
-
-
-def operations(warehouse: Path, *contracts: TableContract) -> list[str]:
-    """What was done to tables, the oldest first."""
-    there = [table for table in contracts if (warehouse / table.name / "_delta_log" / f"{0:020}.json").exists()]
-    commits = [commit for table in there for commit in DeltaTable(str(warehouse / table.name)).history()]
-    return [commit["operation"] for commit in sorted(commits, key=lambda commit: commit["timestamp"])]
 
 
 @pytest.mark.slow
@@ -118,7 +110,8 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     compacting.result()  # raises what ended it
     # then
     assert_is_truth(warehouse, S3Path(bucket.name, "input"), truth)
-    done = operations(warehouse, EVENTS, FILES)
+    commits = [c for table in (EVENTS, FILES) for c in DeltaTable(str(warehouse / table.name)).history()]
+    done = [commit["operation"] for commit in sorted(commits, key=lambda commit: commit["timestamp"])]
     assert "WRITE" in done[done.index("OPTIMIZE") :], done
     if mode == "notifications":
         assert queue.count() == 0

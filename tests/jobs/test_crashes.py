@@ -136,11 +136,13 @@ def test_killed_on_s3_nothing_is_lost_or_doubled(
         settings = settings_for(folder, *overrides).model_copy(
             update={"input": f"{place}/input", "warehouse": f"{place}/warehouse"}
         )
-        for at in random.Random(seed).sample(STEPS, len(STEPS)) if ROUNDS else [step]:
+        steps = random.Random(seed).sample(STEPS, len(STEPS)) if ROUNDS else [step]
+        for at in steps:
             killed_at(at, "stream_events", *options, *places_of(settings))
         load(settings, provider="ses", spark=spark)
         assert_is_truth(folder / "warehouse", place / "input", truth)
         assert queue.count() == 0
+        print(f"on S3, {mode}: killed after {', '.join(steps)}, seed {SEED}")
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 
 from jobs.log_store import build
 from tests.s3 import ACCESS_KEY, REGION, SECRET_KEY, Bucket, DelayingProxy, S3Server
+from tests.tables import operations
 
 PROJECT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("LOG_STORE_ROUNDS", "1"))
@@ -105,12 +106,8 @@ class Table:
         return Counter((row["id"], row["changes"]) for row in table.to_pylist())
 
     def commits(self) -> list[str]:
-        """What was done in each version from 0 on, of which none is left out."""
-        log = self.bucket.folder / "table" / "_delta_log"
-        files = sorted(log.glob("?" * 20 + ".json"))
-        assert [int(file.stem) for file in files] == list(range(len(files)))
-        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-        return [line["commitInfo"]["operation"] for line in lines if "commitInfo" in line]
+        """What was done in each version."""
+        return operations(self.bucket.folder / "table")
 
 
 def acknowledged(done: Sequence[dict[str, Any]]) -> Counter[tuple[str, int]]:
