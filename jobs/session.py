@@ -120,6 +120,9 @@ def _of_session(settings: Settings, *, is_local: bool) -> dict[str, str]:
         # A few days' writers open at once spare a sort of the wide rows by day.
         "spark.sql.maxConcurrentOutputFileWriters": "16",
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "2000" if is_local else "32",
+        # Else each column that a transform makes asks where in Python it is made: some calls of Java for every one.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
+        "spark.sql.dataFrameQueryContext.enabled": "false",
         "spark.databricks.delta.snapshotPartitions": "1" if is_local else "10",
         # Summaries are brought up to date from a version of any age: whether its files are there we see ourselves.
         "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
