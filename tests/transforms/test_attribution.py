@@ -82,21 +82,30 @@ def credited(rows: list[Row], model: str = "linear", touch_kind: str = "click", 
     return [(row.message_id or row.reason, row.credit) for row in sorted(of_way, key=lambda row: row.position or 0)]
 
 
+def by_person(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each person."""
+    found = defaultdict(list)
+    for row in rows:
+        found[row.person_key].append(row)
+    return dict(found)
+
+
 def amounts(*texts: str) -> list[Decimal]:
     return [Decimal(text) for text in texts]
 
 
-@pytest.mark.parametrize(
-    ("before", "found"),
-    [
-        pytest.param(-MICROSECOND, "no_touch", id="after-the-purchase"),
-        pytest.param(timedelta(0), "m", id="at-its-instant"),
-        pytest.param(7 * DAY, "m", id="exactly-the-window-before"),
-        pytest.param(7 * DAY + MICROSECOND, "no_touch", id="a-microsecond-longer"),
-    ],
-)
-def test_both_ends_of_the_window_are_within(spark: SparkSession, before: timedelta, found: str) -> None:
-    assert credited(attribution(spark, [purchase()], [touch("m", before)])) == [(found, Decimal(100))]
+def test_both_ends_of_the_window_are_within(spark: SparkSession) -> None:
+    cases = {
+        "after the purchase": (-MICROSECOND, "no_touch"),
+        "at its instant": (timedelta(0), "m"),
+        "exactly the window before": (7 * DAY, "m"),
+        "a microsecond longer": (7 * DAY + MICROSECOND, "no_touch"),
+    }
+    events = [touch("m", before, person_key=name) for name, (before, _) in cases.items()]
+    found = by_person(attribution(spark, [purchase(person_key=name, purchase_id=name) for name in cases], events))
+    assert {name: credited(rows) for name, rows in found.items()} == {
+        name: [(message, Decimal(100))] for name, (_, message) in cases.items()
+    }
 
 
 def test_a_purchase_has_rows_for_each_way_of_crediting_also_without_any_touch(spark: SparkSession) -> None:
@@ -158,40 +167,41 @@ def test_two_emails_at_one_instant_are_ordered_by_message(spark: SparkSession) -
     assert credited(rows, "last") == [("n", Decimal(100))]
 
 
-@pytest.mark.parametrize(
-    ("touches", "revenue", "linear", "position"),
-    [
-        pytest.param(1, "99.99", ["99.99"], ["99.99"], id="one-touch"),
-        pytest.param(2, "0.03", ["0.02", "0.01"], ["0.02", "0.01"], id="two-touches"),
-        pytest.param(3, "100", ["33.34", "33.33", "33.33"], ["40", "20", "40"], id="three-touches"),
-        pytest.param(4, "100", ["25", "25", "25", "25"], ["40", "10", "10", "40"], id="two-between"),
-        pytest.param(3, "0.01", ["0.01", "0", "0"], ["0.01", "0", "0"], id="one-cent"),
-        pytest.param(3, "0.02", ["0.01", "0.01", "0"], ["0.01", "0", "0.01"], id="two-cents"),
-        pytest.param(5, "0.11", ["0.03", *["0.02"] * 4], ["0.05", "0.01", "0.01", "0", "0.04"], id="few-cents"),
-        pytest.param(3, "-0.02", ["-0.01", "-0.01", "0"], ["-0.01", "0", "-0.01"], id="negative"),
-        pytest.param(3, "0", ["0", "0", "0"], ["0", "0", "0"], id="for-nothing"),
-        pytest.param(3, "0.0149", ["0.0149", "0", "0"], ["0.0149", "0", "0"], id="less-than-cents"),
-        pytest.param(
+def test_revenue_is_shared_out_to_the_cent(spark: SparkSession) -> None:
+    cases = {
+        "one touch": (1, "99.99", ["99.99"], ["99.99"]),
+        "two touches": (2, "0.03", ["0.02", "0.01"], ["0.02", "0.01"]),
+        "three touches": (3, "100", ["33.34", "33.33", "33.33"], ["40", "20", "40"]),
+        "two between": (4, "100", ["25", "25", "25", "25"], ["40", "10", "10", "40"]),
+        "one cent": (3, "0.01", ["0.01", "0", "0"], ["0.01", "0", "0"]),
+        "two cents": (3, "0.02", ["0.01", "0.01", "0"], ["0.01", "0", "0.01"]),
+        "few cents": (5, "0.11", ["0.03", *["0.02"] * 4], ["0.05", "0.01", "0.01", "0", "0.04"]),
+        "negative": (3, "-0.02", ["-0.01", "-0.01", "0"], ["-0.01", "0", "-0.01"]),
+        "for nothing": (3, "0", ["0", "0", "0"], ["0", "0", "0"]),
+        "less than cents": (3, "0.0149", ["0.0149", "0", "0"], ["0.0149", "0", "0"]),
+        "as much as money holds": (
             3,
             "-9999999999999999.9999",
             ["-3333333333333333.3399", "-3333333333333333.33", "-3333333333333333.33"],
             ["-4000000000000000.0099", "-1999999999999999.99", "-4000000000000000.00"],
-            id="as-much-as-money-holds",
         ),
-    ],
-)
-def test_revenue_is_shared_out_to_the_cent(
-    spark: SparkSession, touches: int, revenue: str, linear: list[str], position: list[str]
-) -> None:
-    rows = attribution(spark, [purchase(revenue)], [touch(f"m{n}", (6 - n) * DAY) for n in range(touches)])
-    credits = {model: [credit for _, credit in credited(rows, model)] for model in MODELS}
-    assert credits == {
-        "first": amounts(revenue),
-        "last": amounts(revenue),
-        "linear": amounts(*linear),
-        "position": amounts(*position),
     }
-    assert [name for model in ("first", "last") for name, _ in credited(rows, model)] == ["m0", f"m{touches - 1}"]
+    bought = [purchase(revenue, person_key=name, purchase_id=name) for name, (_, revenue, *_) in cases.items()]
+    events = [
+        touch(f"m{n}", (6 - n) * DAY, person_key=name) for name, (touches, *_) in cases.items() for n in range(touches)
+    ]
+    found = by_person(attribution(spark, bought, events))
+    assert found.keys() == cases.keys()
+    for name, (touches, revenue, linear, position) in cases.items():
+        credits = {model: [credit for _, credit in credited(found[name], model)] for model in MODELS}
+        assert credits == {
+            "first": amounts(revenue),
+            "last": amounts(revenue),
+            "linear": amounts(*linear),
+            "position": amounts(*position),
+        }, name
+        ends = [message for model in ("first", "last") for message, _ in credited(found[name], model)]
+        assert ends == ["m0", f"m{touches - 1}"], name
 
 
 @pytest.mark.parametrize(

@@ -378,9 +378,18 @@ def test_a_subscription_that_leaves_is_an_unsubscribe(spark: SparkSession) -> No
 
 
 def test_the_kind_is_a_tag_if_the_settings_name_one(spark: SparkSession) -> None:
-    tagged = event("send", tags={"team": ["billing"]})
-    assert message_of(spark, tagged).email_kind == "news"
-    assert message_of(spark, tagged, event("open", 1, campaign="other"), tag="team").email_kind == "billing"
-    assert message_of(spark, event("send", tags={"team": [" "]}), tag="team").email_kind == "news"
-    assert message_of(spark, event("send"), tag="team").email_kind == "news"
-    assert message_of(spark, event("send", campaign=None)).email_kind == "unknown"
+    sends: dict[str, dict[str, Any]] = {
+        "tagged": {"tags": {"team": ["billing"]}},
+        "blank": {"tags": {"team": [" "]}},
+        "plain": {},
+        "bare": {"campaign": None},
+    }
+    events = [event("send", message_id=name, **given) for name, given in sends.items()]
+    events.append(event("open", 1, message_id="tagged", campaign="other"))
+
+    def kinds(tag: str | None) -> dict[str, str]:
+        rows = lifecycle(spark, events, tag)
+        return {row.message_id: row.email_kind for row in to_messages(rows, to_journeys(rows)).collect()}
+
+    assert kinds(None) == {"tagged": "news", "blank": "news", "plain": "news", "bare": "unknown"}
+    assert kinds("team") == {"tagged": "billing", "blank": "news", "plain": "news", "bare": "unknown"}

@@ -1,6 +1,7 @@
 """What rows of a purchase log, profiles and tables tell, and when two of them tell the same."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -60,93 +61,69 @@ def one(spark: SparkSession, *told: DataFrame) -> Row:
     return row
 
 
-@pytest.mark.parametrize(
-    ("items", "urls", "prices", "quantities", "ids", "units"),
-    [
-        pytest.param("a|b", "u:/1|u:/2", "1.5|2", "1|3", ["a", "b"], 4, id="bars"),
-        pytest.param("a; b", "u://1;u://2", "1.5;2", "1;3", ["a", "b"], 4, id="semicolons-and-blanks"),
-        pytest.param("a,b", "u://1,u://2", "1.5,2", "1,3.0", ["a", "b"], 4, id="commas"),
-        pytest.param(
-            "a, the 2nd|b", "u://1,x|u://2", "1.5|2", "1|3", ["a, the 2nd", "b"], 4, id="a-bar-before-a-comma"
-        ),
-        pytest.param('["a|x", "b"]', '["u:1", null]', "[1.5, 2]", "[1, 3]", ["a|x", "b"], 4, id="json"),
-        pytest.param("[new] a;b", "u://1;u://2", "1.5;2", "1;3", ["[new] a", "b"], 4, id="no-json"),
-        pytest.param("a||b", "u://1||u://2", "1.5|9|2", "1|1|3", ["a", None, "b"], 5, id="nothing-between"),
-        pytest.param("a|b", None, None, "1|x", ["a", "b"], None, id="no-number"),
-        pytest.param("a", None, None, "1|2", ["a"], None, id="lists-of-other-lengths"),
-        pytest.param(None, None, "1.5|2", "1|3", [None, None], 4, id="only-prices"),
-    ],
-)
-def test_lists_in_a_cell_become_items(
-    spark: SparkSession,
-    items: str | None,
-    urls: str | None,
-    prices: str | None,
-    quantities: str,
-    ids: list[str | None],
-    units: int | None,
-) -> None:
-    lists = {"items": items, "urls": urls, "unit_prices": prices, "quantities": quantities}
-    row = one(spark, log(spark, {**ROW, **lists}))
-    assert [item.id for item in row["items"]] == ids
-    assert row.quantity == units
-    if prices:
-        assert row["items"][0].unit_price == Decimal("1.5")
+def told_by(
+    spark: SparkSession, cases: Mapping[str, Mapping[str, str | None]], unit: MoneyUnit = "whole"
+) -> dict[str, Row]:
+    """The purchase that each row of the log tells, by the name of its case: its order id."""
+    rows = found(spark, log(spark, *({**ROW, **case, "extid": name} for name, case in cases.items()), unit=unit))
+    assert len(rows) == len(cases)
+    return {row.order_id: row for row in rows}
 
 
-@pytest.mark.parametrize(
-    ("cell", "urls"),
-    [
-        pytest.param("https://x.example/a,b;c", ["https://x.example/a,b;c"], id="one"),
-        pytest.param(
-            "https://x.example/a,b,http://y.example/", ["https://x.example/a,b", "http://y.example/"], id="two"
-        ),
-        pytest.param(
-            "https://x.example/a,b; https://y.example/", ["https://x.example/a,b", "https://y.example/"], id="mixed"
-        ),
-    ],
-)
-def test_what_divides_urls_stands_before_one(spark: SparkSession, cell: str, urls: list[str]) -> None:
-    row = one(spark, log(spark, {**ROW, "urls": cell}))
-    assert [item.url for item in row["items"]] == urls
+def test_lists_in_a_cell_become_items(spark: SparkSession) -> None:
+    cases: dict[str, tuple[str | None, str | None, str | None, str, list[str | None], int | None]] = {
+        "bars": ("a|b", "u:/1|u:/2", "1.5|2", "1|3", ["a", "b"], 4),
+        "semicolons and blanks": ("a; b", "u://1;u://2", "1.5;2", "1;3", ["a", "b"], 4),
+        "commas": ("a,b", "u://1,u://2", "1.5,2", "1,3.0", ["a", "b"], 4),
+        "a bar before a comma": ("a, the 2nd|b", "u://1,x|u://2", "1.5|2", "1|3", ["a, the 2nd", "b"], 4),
+        "json": ('["a|x", "b"]', '["u:1", null]', "[1.5, 2]", "[1, 3]", ["a|x", "b"], 4),
+        "no json": ("[new] a;b", "u://1;u://2", "1.5;2", "1;3", ["[new] a", "b"], 4),
+        "nothing between": ("a||b", "u://1||u://2", "1.5|9|2", "1|1|3", ["a", None, "b"], 5),
+        "no number": ("a|b", None, None, "1|x", ["a", "b"], None),
+        "lists of other lengths": ("a", None, None, "1|2", ["a"], None),
+        "only prices": (None, None, "1.5|2", "1|3", [None, None], 4),
+    }
+    names = ("items", "urls", "unit_prices", "quantities")
+    rows = told_by(spark, {name: dict(zip(names, case[:4], strict=True)) for name, case in cases.items()})
+    found = {name: ([item.id for item in row["items"]], row.quantity) for name, row in rows.items()}
+    assert found == {name: case[4:] for name, case in cases.items()}
+    prices = {name: row["items"][0].unit_price for name, row in rows.items()}
+    assert prices == {name: case[2] and Decimal("1.5") for name, case in cases.items()}
 
 
-@pytest.mark.parametrize(
-    ("price", "unit", "revenue"),
-    [
-        pytest.param("35.98", "whole", "35.98", id="whole"),
-        pytest.param("3598", "cents", "35.98", id="cents"),
-        pytest.param("3598.5", "cents", "35.985", id="parts-of-cents"),
-        pytest.param("-5", "whole", "-5", id="negative"),
-        pytest.param("35,98", "whole", None, id="comma"),
-        pytest.param("free", "cents", None, id="no-number"),
-        pytest.param("9" * 40, "whole", None, id="too-large"),
-        pytest.param("NaN", "whole", None, id="not-a-number"),
-    ],
-)
-def test_money_has_the_unit_that_is_set(spark: SparkSession, price: str, unit: MoneyUnit, revenue: str | None) -> None:
-    row = one(
-        spark, log(spark, {**ROW, "price": price, "items": "a", "unit_prices": "1", "quantities": "1"}, unit=unit)
-    )
-    assert row.revenue == (None if revenue is None else Decimal(revenue))
+def test_what_divides_urls_stands_before_one(spark: SparkSession) -> None:
+    one, two, third = "https://x.example/a,b", "http://y.example/", "https://y.example/"
+    cases = {f"{one};c": [f"{one};c"], f"{one},{two}": [one, two], f"{one}; {third}": [one, third]}
+    rows = told_by(spark, {cell: {"urls": cell} for cell in cases})
+    assert {cell: [item.url for item in row["items"]] for cell, row in rows.items()} == cases
 
 
-@pytest.mark.parametrize(
-    ("date", "utc"),
-    [
-        pytest.param(NINE, "2025-10-24 13:15:00", id="summer"),
-        pytest.param("2025-11-03 09:15", "2025-11-03 14:15:00", id="winter"),
-        pytest.param("2025-11-02 01:30:00", "2025-11-02 05:30:00", id="hour-that-comes-twice-is-the-first"),
-        pytest.param("2025-03-09 02:30:00", "2025-03-09 07:30:00", id="hour-that-never-comes-moves-on"),
-        pytest.param("2025-10-24T09:15:00Z", "2025-10-24 09:15:00", id="zone-of-its-own"),
-        pytest.param("2025-10-24", None, id="a-day-is-no-instant"),
-        pytest.param("1999-12-31T00:00:00Z", None, id="too-early"),
-        pytest.param("soon", None, id="unreadable"),
-    ],
-)
-def test_a_date_of_the_log_is_local(spark: SparkSession, date: str, utc: str | None) -> None:
-    at = one(spark, log(spark, {**ROW, "date": date})).purchased_at
-    assert at == (None if utc is None else datetime.fromisoformat(utc))
+def test_money_has_the_unit_that_is_set(spark: SparkSession) -> None:
+    whole: dict[str, str | None] = {"35.98": "35.98", "-5": "-5", "35,98": None, "9" * 40: None, "NaN": None}
+    cents: dict[str, str | None] = {"3598": "35.98", "3598.5": "35.985", "free": None}
+    units: dict[MoneyUnit, dict[str, str | None]] = {"whole": whole, "cents": cents}
+    for unit, cases in units.items():
+        item = {"items": "a", "unit_prices": "1", "quantities": "1"}
+        rows = told_by(spark, {price: {"price": price, **item} for price in cases}, unit)
+        found = {price: row.revenue for price, row in rows.items()}
+        assert found == {price: revenue and Decimal(revenue) for price, revenue in cases.items()}
+
+
+def test_a_date_of_the_log_is_local(spark: SparkSession) -> None:
+    """The first of an hour that comes twice; one that never comes moves on; a day alone is no instant."""
+    cases = {
+        NINE: "2025-10-24 13:15:00",
+        "2025-11-03 09:15": "2025-11-03 14:15:00",
+        "2025-11-02 01:30:00": "2025-11-02 05:30:00",
+        "2025-03-09 02:30:00": "2025-03-09 07:30:00",
+        "2025-10-24T09:15:00Z": "2025-10-24 09:15:00",
+        "2025-10-24": None,
+        "1999-12-31T00:00:00Z": None,
+        "soon": None,
+    }
+    rows = told_by(spark, {date: {"date": date} for date in cases})
+    found = {date: row.purchased_at for date, row in rows.items()}
+    assert found == {date: utc and datetime.fromisoformat(utc) for date, utc in cases.items()}
 
 
 def test_a_row_of_the_log_says_all_this(spark: SparkSession) -> None:
@@ -258,25 +235,26 @@ def test_log_and_profile_tell_one_purchase_and_each_what_the_other_lacks(spark: 
     assert [item.title for item in row["items"]] == ["Field guide"]
 
 
-@pytest.mark.parametrize(
-    ("other", "count"),
-    [
-        pytest.param({}, 1, id="equal-rows"),
-        pytest.param({"price": "35.980"}, 1, id="spelled-otherwise"),
-        pytest.param({"extid": None, "channel": "app"}, 1, id="less-said"),
-        pytest.param({"date": "2025-10-24 09:15:01"}, 2, id="a-second-later"),
-        pytest.param({"price": "35.99"}, 2, id="another-amount"),
-        pytest.param({"price": "-35.98"}, 2, id="given-back"),
-        pytest.param({"email_hash": "0" * 32}, 2, id="another-person"),
-        pytest.param({"extid": "1002"}, 2, id="another-order-in-the-same-second"),
-        pytest.param({"date": "soon"}, 2, id="not-known-when"),
-    ],
-)
-def test_when_rows_of_the_log_are_one_purchase(
-    spark: SparkSession, other: Mapping[str, str | None], count: int
-) -> None:
-    first = {**ROW, "extid": "1001"}
-    assert len(found(spark, log(spark, first, {**first, **other}))) == count
+def test_when_rows_of_the_log_are_one_purchase(spark: SparkSession) -> None:
+    cases: dict[str, tuple[dict[str, str | None], int]] = {
+        "equal rows": ({}, 1),
+        "spelled otherwise": ({"price": "35.980"}, 1),
+        "less said": ({"extid": None, "channel": "app"}, 1),
+        "a second later": ({"date": "2025-10-24 09:15:01"}, 2),
+        "another amount": ({"price": "35.99"}, 2),
+        "given back": ({"price": "-35.98"}, 2),
+        "another person": ({"email_hash": "0" * 32}, 2),
+        "another order in the same second": ({"extid": "1002"}, 2),
+        "not known when": ({"date": "soon"}, 2),
+    }
+    people = {name: md5(name.encode()).hexdigest() for name in cases}
+    rows: list[dict[str, str | None]] = []
+    for name, (other, _) in cases.items():
+        first: dict[str, str | None] = {**ROW, "extid": "1001", "email_hash": people[name]}
+        rows += [first, {**first, **other}]
+    names = {person: name for name, person in people.items()} | {"0" * 32: "another person"}
+    counts = Counter(names[row.email_hash] for row in found(spark, log(spark, *rows)))
+    assert counts == {name: count for name, (_, count) in cases.items()}
 
 
 def test_what_is_not_known_well_is_one_only_in_equal_words(spark: SparkSession) -> None:
