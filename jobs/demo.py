@@ -51,13 +51,17 @@ def main(settings: Settings, arguments: argparse.Namespace) -> None:
     stop = Stop()
     try:
         with stop.by_signals():
-            reports = load(settings, available_now=True, spark=spark, stop=stop)
-        if not reports:
-            print("Nothing new since the last run.")
-        build(settings, spark=spark)
-        show(spark, settings)
+            load_and_show(settings, spark, stop)
     finally:
         spark.stop()
+
+
+def load_and_show(settings: Settings, spark: SparkSession, stop: Stop) -> None:
+    """All that the job does, in a session that is there."""
+    if not load(settings, spark=spark, stop=stop):
+        print("Nothing new since the last run.")
+    build(settings, spark=spark)
+    show(spark, settings)
 
 
 def show(spark: SparkSession, settings: Settings) -> None:

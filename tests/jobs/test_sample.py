@@ -15,14 +15,21 @@ from typing import Any
 
 import nbformat
 import pytest
+from pyspark.sql import SparkSession
 
 from conf.settings import Settings, load_settings
 from docs.run_notebook import COMMAND, run
 from jobs.__main__ import main
+from jobs.demo import load_and_show
+from jobs.explain import explain as explain_message
+from jobs.generator import write_sample
 from jobs.notebook import NOTEBOOK, environment
+from jobs.stream_events import Stop
 from tests.servers import PROJECT, QUICK_JAVA
+from tests.tables import assert_events_are_truth, assert_files_are_truth, assert_is_sailthru_truth
 
 PICTURE = "image/png"
+COLUMNS = 80
 CLOCK = "clock"
 """The tag of cells whose outputs hold the time of the load."""
 
@@ -31,7 +38,7 @@ def output_of(*command: str) -> str:
     """What a program prints that ends well."""
     done = subprocess.run(
         [sys.executable, "-P", *command],
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "80"},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": str(COLUMNS)},
         capture_output=True,
         text=True,
         timeout=900,
@@ -46,7 +53,6 @@ class Sample:
     """The warehouse that `demo` makes of the sample, by the settings that a newcomer has, and what it printed."""
 
     settings: Settings
-    demo: tuple[str, ...]
     printed: str
 
 
@@ -57,7 +63,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     options = [f"--{name}={place}" for name, place in places.items()]
     quick = f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"
     demo = ("-m", "jobs", "demo", *options, "--set", quick)
-    return Sample(load_settings(environ={}, **places), demo, output_of(*demo))
+    return Sample(load_settings(environ={}, **places), output_of(*demo))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +86,10 @@ def has_picture(cell: Any) -> list[bool]:
 
 
 @pytest.mark.slow
-def test_the_demo_shows_the_sample_and_the_second_time_that_nothing_is_new(sample: Sample) -> None:
+def test_the_demo_shows_the_sample_and_the_second_time_that_nothing_is_new(
+    sample: Sample, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
     first = sample.printed
     assert "14 files, 1,266 records, 1,000 new, 218 duplicate, 35 quarantined, 13 control" in first
     assert "68 files, 618 records, 579 new, 396 duplicate, 29 quarantined" in first
@@ -92,16 +101,29 @@ def test_the_demo_shows_the_sample_and_the_second_time_that_nothing_is_new(sampl
     for word in ("APAC", "EU", "LATAM", "NA", "unknown", "not_json", "bounced: permanent"):
         assert word in first
     shown, lines = first.split("What came in", 1)[1].split("The tables are Delta tables in")
-    assert max(map(len, shown.splitlines())) <= 80
+    assert max(map(len, shown.splitlines())) <= COLUMNS
     assert len(shown.splitlines()) < 80
-    again = output_of(*sample.demo)
+    capsys.readouterr()
+    load_and_show(sample.settings, spark, Stop())
+    again = capsys.readouterr().out
     assert "Nothing new since the last run." in again
     assert again.split("What came in", 1)[1] == first.split("What came in", 1)[1]
     query, explain = (shlex.split(line) for line in lines.splitlines() if line.startswith("  "))
     assert query[0] == "python3"
     assert "LATAM" in output_of(*query[1:])
-    assert explain[:2] == ["./spark-submit.sh", "explain"]
-    assert "What happened" in output_of("-m", "jobs", *explain[1:])
+    command, job, message_id, *_ = explain
+    assert (command, job) == ("./spark-submit.sh", "explain")
+    assert explain_message(sample.settings, message_id, spark=spark).events
+
+
+@pytest.mark.slow
+def test_the_sample_is_loaded_as_the_truth_says(sample: Sample, tmp_path: Path) -> None:
+    ses, sailthru, *_ = write_sample(tmp_path)
+    warehouse, source = Path(sample.settings.warehouse), Path(sample.settings.input)
+    files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
+    assert_files_are_truth(warehouse, source, files, quarantine)
+    assert_events_are_truth(warehouse, ses)
+    assert_is_sailthru_truth(warehouse, sailthru)
 
 
 @pytest.mark.slow

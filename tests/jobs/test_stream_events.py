@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import sinks, tables
-from jobs.generator import Forms, generate_ses, write_sample
+from jobs.generator import Forms, generate_sailthru, generate_ses
 from jobs.locks import only_loader
 from jobs.providers import PROVIDERS, Parser
 from jobs.reading import read_text
@@ -32,11 +32,8 @@ from tests.conftest import settings_for
 from tests.tables import (
     assert_balanced,
     assert_events_are_truth,
-    assert_files_are_truth,
-    assert_is_sailthru_truth,
     assert_is_truth,
     content,
-    everything,
     rows_of,
 )
 from transforms.events import repeated
@@ -60,23 +57,9 @@ def event(number: int, **mail: object) -> dict[str, object]:
     }
 
 
-def test_the_sample_loads_as_the_truth_says_and_again_brings_nothing(spark: SparkSession, tmp_path: Path) -> None:
-    ses, sailthru, *_ = write_sample(tmp_path / "input")
-    settings = settings_for(tmp_path)
-    first = load(settings, provider="all", spark=spark)
-    files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
-    assert_files_are_truth(tmp_path / "warehouse", tmp_path / "input", files, quarantine)
-    assert_events_are_truth(tmp_path / "warehouse", ses)
-    assert_is_sailthru_truth(tmp_path / "warehouse", sailthru)
-    before = everything(tmp_path / "warehouse")
-    assert first
-    assert load(settings, provider="all", spark=spark) == []
-    assert everything(tmp_path / "warehouse") == before
-
-
 @pytest.mark.slow
 def test_the_truth_of_all_shapes_mixed(spark: SparkSession, tmp_path: Path) -> None:
-    events = int(os.environ.get("TRUTH_EVENTS", "20000"))
+    events = int(os.environ.get("TRUTH_EVENTS", "6000"))
     truth = generate_ses(tmp_path / "input", events=events, seed=7, events_per_file=max(400, events // 40))
     load(settings_for(tmp_path, "max_files_per_batch=40"), provider="ses", spark=spark)
     assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
@@ -237,7 +220,8 @@ def test_a_second_loader_is_refused(spark: SparkSession, tmp_path: Path) -> None
 def test_a_provider_whose_query_fails_leaves_the_other_alone(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, available_now: bool
 ) -> None:
-    ses, *_ = write_sample(tmp_path / "input")
+    ses = generate_ses(tmp_path / "input", events=60, seed=8, forms=Forms.plain(), events_per_file=30)
+    generate_sailthru(tmp_path / "input", messages=10, seed=8, days=1, update_days=1)
 
     def fails(_: Settings) -> Parser:
         raise RuntimeError("no parser today")
@@ -252,7 +236,7 @@ def test_a_provider_whose_query_fails_leaves_the_other_alone(
 
 
 def test_every_engine_reads_every_table(spark: SparkSession, tmp_path: Path) -> None:
-    write_sample(tmp_path / "input")
+    generate_ses(tmp_path / "input", events=90, seed=9, forms=Forms(broken=0.3), events_per_file=30)
     load(settings_for(tmp_path), provider="ses", spark=spark)
     for contract in (EVENTS, QUARANTINE, FILES):
         path = str(tmp_path / "warehouse" / contract.name)
@@ -284,7 +268,7 @@ def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(spark: S
 def test_a_batch_opens_no_more_files_of_a_large_table_than_of_a_small_one(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """5,000 events, one of them 400 days late, into 200,000 rows and into 2,000,000 of ten times as many days."""
+    """5,000 events, one of them 400 days late, into 100,000 rows and into 1,000,000 of ten times as many days."""
     opened: list[int] = []
 
     def counting(rows: DataFrame, known: DataFrame) -> DataFrame:
@@ -293,7 +277,7 @@ def test_a_batch_opens_no_more_files_of_a_large_table_than_of_a_small_one(
 
     monkeypatch.setattr(sinks, "repeated", counting)
     last = datetime(2025, 10, 25, 19, 50, tzinfo=UTC)
-    for rows in (200_000, 2_000_000):
+    for rows in (100_000, 1_000_000):
         settings = settings_for(tmp_path / str(rows))
         warehouse, folder = Path(settings.warehouse), Path(settings.input) / "ses"
         folder.mkdir(parents=True)
