@@ -65,12 +65,11 @@ class Scenario:
     """Of settings."""
     run: Callable[[Settings, SparkSession], object]
     """The job to its end, in this process."""
-    steps: tuple[str, ...] = ()
-    """None: it is of the short form only."""
-    short: tuple[str, ...] = ()
-    """The steps of the short form; none: it is of the long form only."""
+    steps: tuple[str, ...]
     prepare: Callable[[Path, int, SparkSession], None]
     """Makes `input`, and if the job needs one the `warehouse`, below a folder from a seed."""
+    short: tuple[str, ...] = ()
+    """The steps of the short form; none: it is of the long form only."""
     in_order: bool = False
     """Whether a step is not reached again once a later one was, or then does nothing any more."""
     check: Callable[[Path], None] = lambda warehouse: None
@@ -84,7 +83,7 @@ def sailthru_files(folder: Path, seed: int, _: SparkSession) -> None:
 
 def names_of(scenarios: Mapping[str, Scenario]) -> list[str]:
     """Those that are of the form, short or long, which runs."""
-    return [name for name, of in scenarios.items() if (of.steps if ROUNDS else of.short)]
+    return [name for name, of in scenarios.items() if ROUNDS or of.short]
 
 
 def assert_kills_leave_no_trace(name: str, scenario: Scenario, parent: Path, spark: SparkSession) -> None:

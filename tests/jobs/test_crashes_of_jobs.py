@@ -8,7 +8,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from jobs.build_summaries import build
-from jobs.generator import Forms, generate_requests, generate_sailthru, generate_ses
+from jobs.generator import Forms, SailthruTruth, generate_requests, generate_sailthru, generate_ses
 from jobs.maintain_tables import maintain
 from jobs.replay_quarantine import replay
 from jobs.stream_events import load
@@ -23,10 +23,10 @@ MADE = tuple(SUMMARIES) if ROUNDS else ("journeys", "messages", "region_summary"
 
 
 def partly_summarised(folder: Path, seed: int, spark: SparkSession) -> None:
-    """Both providers and requests loaded and summarised, then some more of each; both ways of a build are at hand."""
+    """Events and requests loaded and summarised, then some more; both ways of a build are at hand."""
     source, settings = folder / "input", settings_for(folder)
     ses = generate_ses(source, events=300, seed=seed, events_per_file=15)
-    sailthru = generate_sailthru(source, messages=60, seed=seed, days=2)
+    sailthru = generate_sailthru(source, messages=60, seed=seed, days=2) if ROUNDS else SailthruTruth()
     generate_requests(source, ses, sailthru, seed=seed)
     later = [
         file for p in ("ses", "sailthru") for file in sorted(f for f in (source / p).rglob("*") if f.is_file())[-1:]
@@ -44,7 +44,8 @@ def partly_summarised(folder: Path, seed: int, spark: SparkSession) -> None:
 def quarantined(folder: Path, seed: int, spark: SparkSession) -> None:
     """Both providers, loaded by rules that refused more."""
     generate_ses(folder / "input", events=200, seed=seed, events_per_file=50, forms=Forms(odd_file_kinds=()))
-    sailthru_files(folder, seed, spark)
+    if ROUNDS:
+        sailthru_files(folder, seed, spark)
     with older_rules():
         load(settings_for(folder), spark=spark)
 

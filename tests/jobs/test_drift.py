@@ -128,8 +128,8 @@ def test_files_are_read_once_for_it_and_all_together_say_the_same(spark: SparkSe
 
 
 def test_records_as_the_pages_have_them_are_no_drift(spark: SparkSession, tmp_path: Path) -> None:
-    generate_ses(tmp_path / "input", events=400, seed=6, forms=Forms.plain())
-    generate_sailthru(tmp_path / "input", messages=100, seed=6, days=2, update_days=1, odd=False)
+    generate_ses(tmp_path / "input", events=200, seed=6, forms=Forms.plain())
+    generate_sailthru(tmp_path / "input", messages=40, seed=6, days=1, update_days=1, odd=False)
     settings = settings_for(tmp_path)
     load(settings, spark=spark)
     warehouse = tmp_path / "warehouse"

@@ -24,7 +24,7 @@ from tests.conftest import settings_for
 from tests.jobs.test_deliveries import lines_below
 from tests.tables import STATE_TABLES, assert_balanced, rows_of
 
-LINES = int(os.environ.get("FUZZ_LINES", "8000"))
+LINES = int(os.environ.get("FUZZ_LINES", "4000"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 LINES_PER_FILE = 2000
 

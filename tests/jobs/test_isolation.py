@@ -47,7 +47,7 @@ STEPS = (
     ("replay", "duplicates found"),
     ("replay", "profiles committed"),
 )
-SHORT = 2
+SHORT = 1
 """The steps of the short form: the first of them."""
 WAIT_SECONDS = 10
 """How long the others may go on; who waits for a lock of the one that is held goes on after it."""

@@ -302,9 +302,9 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
     """Both providers in many batches, after each of which the stream compacts, and the job all the time beside it."""
     source, warehouse = tmp_path / "input", tmp_path / "warehouse"
     forms = Forms(odd_file_kinds=(), broken=0.1)
-    ses = generate_ses(source, events=300, seed=5, forms=forms, events_per_file=20)
-    sailthru = generate_sailthru(source, messages=40, seed=5, days=2, update_days=1)
-    overrides = ("max_files_per_batch=6", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
+    ses = generate_ses(source, events=200, seed=5, forms=forms, events_per_file=20)
+    sailthru = generate_sailthru(source, messages=30, seed=5, days=1, update_days=1)
+    overrides = ("max_files_per_batch=5", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
     maintained_times = 0
     with ThreadPoolExecutor(1) as beside:
@@ -313,7 +313,7 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
             if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
                 maintain(settings, spark=spark)
                 maintained_times += 1
-            wait([stream], timeout=1)
+            wait([stream], timeout=3)
         stream.result()  # raises what ended it
     assert maintained_times > 1
     maintain(settings, spark=spark)

@@ -34,7 +34,7 @@ from tests.transforms.test_ses import LIMITS
 from transforms.records import raw_lines
 
 MESSAGES = int(os.environ.get("SAILTHRU_MESSAGES", "400"))
-BATCHES = int(os.environ.get("TOGETHER_BATCHES", "6"))
+BATCHES = int(os.environ.get("TOGETHER_BATCHES", "3"))
 IS_FULL_SIZE = MESSAGES > 10_000
 DAYS, UPDATES = (14, 7) if IS_FULL_SIZE else (3, 2)
 WINTER, SUMMER = date(2025, 10, 31), date(2026, 3, 6)
@@ -56,8 +56,6 @@ def shuffled(files: list[Path]) -> list[Path]:
     ("start", "order", "files_per_batch"),
     [
         pytest.param(WINTER, sorted, 1000, id="all-at-once-into-winter"),
-        pytest.param(SUMMER, sorted, 1000, id="all-at-once-into-summer"),
-        pytest.param(WINTER, lambda files: files, 20, id="in-order"),
         pytest.param(WINTER, lambda files: files[::-1], 20, id="reversed"),
         pytest.param(SUMMER, shuffled, 20, id="shuffled"),
     ],
@@ -145,13 +143,13 @@ def test_every_engine_reads_the_state_tables(spark: SparkSession, tmp_path: Path
 
 @pytest.mark.slow
 def test_an_upsert_costs_what_it_touches_not_what_the_table_holds(spark: SparkSession, tmp_path: Path) -> None:
-    """20,000 messages of seven days into 200,000 known ones of 14 days, and into 2,000,000 of 140."""
+    """5,000 messages of seven days into 50,000 known ones of 14 days, and into 500,000 of 140."""
     rewritten: list[dict[str, int]] = []
-    for known in (200_000, 2_000_000):
+    for known in (50_000, 500_000):
         settings = settings_for(tmp_path / str(known))
         warehouse = Path(settings.warehouse)
         tables.create(spark, warehouse, SAILTHRU_MESSAGES)
-        a_day = 14_286
+        a_day = 3_572
         sent = F.timestamp_seconds(F.lit(1_761_900_000) - (F.col("id") / a_day).cast("int") * 86_400)
         given = {
             "client_id": F.lit("4321"),
@@ -172,7 +170,7 @@ def test_an_upsert_costs_what_it_touches_not_what_the_table_holds(spark: SparkSe
         folder = Path(settings.input) / "sailthru"
         folder.mkdir(parents=True)
         with (folder / "4321_message_blast_update.20251101.json").open("w") as out:
-            for i in range(20_000):
+            for i in range(5_000):
                 day = 31 - i * 5 // a_day
                 record = {"blast_id": 1, "message_id": i * 5, "send_time": f"2025-10-{day}T04:40:00", "profile_id": "p"}
                 out.write(json.dumps(record) + "\n")
@@ -185,6 +183,6 @@ def test_an_upsert_costs_what_it_touches_not_what_the_table_holds(spark: SparkSe
         read = spark.read.format("delta").load(path).where(F.col("send_date").isin(days))
         assert len(read.inputFiles()) <= 14
     small, large = rewritten
-    assert small["numTargetRowsUpdated"] == large["numTargetRowsUpdated"] == 20_000
+    assert small["numTargetRowsUpdated"] == large["numTargetRowsUpdated"] == 5_000
     for name, value in large.items():
         assert 0.8 <= value / small[name] <= 1.25, (name, small, large)
