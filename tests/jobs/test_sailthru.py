@@ -52,10 +52,15 @@ def shuffled(files: list[Path]) -> list[Path]:
     return random.Random(5).sample(files, len(files))
 
 
+LONG = pytest.mark.skipif(not IS_FULL_SIZE, reason="of the long form")
+
+
 @pytest.mark.parametrize(
     ("start", "order", "files_per_batch"),
     [
         pytest.param(WINTER, sorted, 1000, id="all-at-once-into-winter"),
+        pytest.param(SUMMER, sorted, 1000, id="all-at-once-into-summer", marks=LONG),
+        pytest.param(WINTER, lambda files: files, 20, id="in-order", marks=LONG),
         pytest.param(WINTER, lambda files: files[::-1], 20, id="reversed"),
         pytest.param(SUMMER, shuffled, 20, id="shuffled"),
     ],
