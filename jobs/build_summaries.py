@@ -93,7 +93,9 @@ def _bring_up_to_date(
             began = time.monotonic()
             how = _make(session, warehouse, summary, contracts[name], sources)
             reached(f"{name} committed")
-            rows = sources.stored(summary.contract).count()
+            rows = tables.rows_written(warehouse, summary.contract, sources.version_of(summary.contract))
+            if rows is None:
+                rows = sources.stored(summary.contract).count()
             _tell(rows, name, how, version, time.monotonic() - began, settings)
 
 

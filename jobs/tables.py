@@ -347,6 +347,19 @@ def _files_of(commit: Location) -> tuple[set[str], set[str], set[str]]:
     return removed, added, changed
 
 
+def rows_written(warehouse: Location, contract: TableContract, version: int) -> int | None:
+    """How many rows a commit wrote in place of the whole table; None if it did anything else, or its log is gone."""
+    if not (commit := _commit(warehouse, contract, version)).exists():
+        return None
+    for line in commit.read_text(encoding="utf-8").splitlines():
+        if line.startswith('{"commitInfo"'):
+            done = json.loads(line)["commitInfo"]
+            how, rows = done.get("operationParameters", {}), done.get("operationMetrics", {}).get("numOutputRows")
+            if (done["operation"], how.get("mode"), how.get("predicate")) == ("WRITE", "Overwrite", None) and rows:
+                return int(rows)
+    return None
+
+
 def _part_of(file: str) -> str:
     """The folder of a file's partition."""
     return file.rpartition("/")[0]

@@ -120,7 +120,7 @@ def test_killed_on_s3_nothing_is_lost_or_doubled(
     """The short form kills where the rows of a batch are committed in part, and after the ledger's line."""
     discovery = (f"mode={mode}", f"ses_queue_url={queue.url}", "visibility_seconds=5", "wait_seconds=1")
     overrides = (
-        f"max_files_per_batch={2 if ROUNDS else 6}",
+        f"max_files_per_batch={2 if ROUNDS else 100}",
         "s3.lease_seconds=2",
         *(f"discovery.{setting}" for setting in discovery),
     )

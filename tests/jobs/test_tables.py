@@ -11,7 +11,7 @@ import pytest
 from delta.tables import DeltaTable as SparkTable
 from deltalake import DeltaTable
 from pyspark.errors import AnalysisException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import DateType, IntegerType, StructType
 
 from jobs import tables
@@ -98,6 +98,22 @@ def test_what_was_only_put_into_other_files_is_no_difference(spark: SparkSession
     assert tables.difference(tmp_path, DAYS, 2, 5) is None, "the earlier version must be there as a whole"
     (tmp_path / DAYS.name / "_delta_log" / f"{5:020}.json").unlink()
     assert not tables.has_same_rows(tmp_path, DAYS, 3, 5)
+
+
+def test_a_commit_says_how_many_rows_it_wrote_in_place_of_all(spark: SparkSession, tmp_path: Path) -> None:
+    first, second = date(2025, 10, 26), date(2025, 10, 27)
+
+    def rows(*of: tuple[date, int]) -> DataFrame:
+        return spark.createDataFrame(list(of), DAYS.stored_schema)
+
+    tables.replace(spark, tmp_path, rows((first, 1), (second, 2)), DAYS, "two rows into a new table")
+    tables.replace(spark, tmp_path, rows((first, 3), (first, 4), (second, 5)), DAYS, "three in place of two")
+    tables.replace_parts(spark, tmp_path, rows((second, 6)), DAYS, [second], "one in place of one of them")
+    rows((first, 7)).write.format("delta").mode("append").save(tables.uri(tmp_path, DAYS))
+    tables.replace(spark, tmp_path, rows(), DAYS, "none")
+    tables.replace(spark, tmp_path, rows(), DAYS, "none in place of none")
+    written = [tables.rows_written(tmp_path, DAYS, version) for version in range(7)]
+    assert written == [None, 2, 3, None, None, 0, None]
 
 
 def test_a_version_of_long_ago_can_be_read(spark: SparkSession, tmp_path: Path) -> None:
