@@ -19,7 +19,7 @@ _GLOB_CHARACTERS = set("{}[]*?\\")
 
 def lines_of(spark: SparkSession, ordinary: Sequence[str], odd: Sequence[str], max_record_bytes: int) -> DataFrame:
     """The lines of files named by their URIs, as RAW_LINES; those of the `odd` ones come through our own reader."""
-    parts = [raw_lines(text) for text in read_text(spark, ordinary)] if ordinary else []
+    parts = [raw_lines(read_text(spark, ordinary))] if ordinary else []
     if odd:
         uris = spark.createDataFrame(pa.table({"uri": list(odd)})).repartition(min(len(odd), 16))
         read = read_files(open_binary, max_record_bytes)
@@ -33,7 +33,12 @@ def odd_among(uris: Collection[str]) -> set[str]:
 
 
 def _looks_odd(uri: str) -> bool:
-    """Whether name and first bytes disagree, or it is no text, or Hadoop cannot name it."""
+    """Whether name and first bytes disagree, or it is no text, or Hadoop cannot name it, or takes its name for a glob.
+
+    Told not to expand globs, Spark reads each path of a call once for every glob among them (seen with 4.2.0).
+    """
+    if _GLOB_CHARACTERS & set(uri):
+        return True
     if uri.startswith(SCHEMES) and {"", ".", ".."} & set(uri.split("/")[3:]):
         return True  # a key such as `a//b`, which Hadoop takes for `a/b`
     start = head(uri)
@@ -41,13 +46,7 @@ def _looks_odd(uri: str) -> bool:
     return uri.lower().endswith(_OTHER_FORMATS) or is_gzip != uri.endswith(".gz") or (is_foreign(start) and not is_gzip)
 
 
-def read_text(spark: SparkSession, uris: Sequence[str]) -> list[DataFrame]:
-    """Spark's text source over files named one by one, split at LF only; names are no globs.
-
-    Names that look like globs are read apart: told not to expand them, Spark reads every other path of the same call
-    twice (seen with 4.2.0).
-    """
-    like_globs = [uri for uri in uris if _GLOB_CHARACTERS & set(uri)]
-    others = [uri for uri in uris if not _GLOB_CHARACTERS & set(uri)]
-    reader = spark.read.format("text").option("lineSep", "\n").option("__globPaths__", "false")
-    return [reader.load([uri.replace("file://", "file:", 1) for uri in part]) for part in (others, like_globs) if part]
+def read_text(spark: SparkSession, uris: Sequence[str]) -> DataFrame:
+    """Spark's text source over files named one by one, split at LF only; none may look like a glob."""
+    reader = spark.read.format("text").option("lineSep", "\n")
+    return reader.load([uri.replace("file://", "file:", 1) for uri in uris])

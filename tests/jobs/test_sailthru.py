@@ -125,7 +125,7 @@ def test_both_providers_stream_together(spark: SparkSession, tmp_path: Path) -> 
 
 def test_the_plan_is_native_and_parses_each_text_once(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "4321_blast.json").write_text("{}")
-    lines = raw_lines(read_text(spark, [f"file://{tmp_path}/4321_blast.json"])[0])
+    lines = raw_lines(read_text(spark, [f"file://{tmp_path}/4321_blast.json"]))
     rows = PROVIDERS["sailthru"].parser(settings_for(tmp_path))(lines, LIMITS)
     plan = rows._jdf.queryExecution().executedPlan().toString()
     assert "Python" not in plan

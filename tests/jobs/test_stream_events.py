@@ -101,6 +101,21 @@ def test_the_same_events_in_other_files_and_order_are_duplicates(spark: SparkSes
     assert_balanced(many)
 
 
+def test_files_whose_names_look_like_globs_are_each_read_once(spark: SparkSession, tmp_path: Path) -> None:
+    folder = tmp_path / "input" / "ses"
+    folder.mkdir(parents=True)
+    names = ["a[1].json", "{a} b.json", "what?", "*.gz", "back\\slash", "plain.json", "other.json"]
+    for number, name in enumerate(names):
+        line = json.dumps(event(number)).encode()
+        (folder / name).write_bytes(gzip.compress(line) if name.endswith(".gz") else line)
+    load(settings_for(tmp_path), provider="ses", spark=spark)
+    found = {Path(row["filename"]).name: row for row in rows_of(tmp_path / "warehouse", FILES)}
+    assert {name: (row["records"], row["events_new"], row["status"]) for name, row in found.items()} == dict.fromkeys(
+        names, (1, 1, "ok")
+    )
+    assert_balanced(tmp_path / "warehouse")
+
+
 def test_no_file_of_any_bytes_stops_the_stream(spark: SparkSession, tmp_path: Path) -> None:
     folder = tmp_path / "input" / "ses"
     (folder / "dt=1").mkdir(parents=True)
@@ -256,7 +271,7 @@ def test_the_plan_of_ordinary_files_is_native_and_parses_each_text_once(spark: S
         earliest=datetime(2000, 1, 1, tzinfo=UTC),
         latest=datetime(2030, 1, 1, tzinfo=UTC),
     )
-    rows = to_events(raw_lines(read_text(spark, [f"file://{tmp_path}/a.json"])[0]), limits)
+    rows = to_events(raw_lines(read_text(spark, [f"file://{tmp_path}/a.json"])), limits)
     plan = rows._jdf.queryExecution().executedPlan().toString()
     assert "Python" not in plan
     # The line, a piece of a line, the list of a Records dump and an element of it, the content of a wrapper, a line
