@@ -385,11 +385,11 @@ def test_the_kind_is_a_tag_if_the_settings_name_one(spark: SparkSession) -> None
         "bare": {"campaign": None},
     }
     events = [event("send", message_id=name, **given) for name, given in sends.items()]
-    events.append(event("open", 1, message_id="tagged", campaign="other"))
+    opened = event("open", 1, message_id="tagged", campaign="other")
 
-    def kinds(tag: str | None) -> dict[str, str]:
-        rows = lifecycle(spark, events, tag)
+    def kinds(tag: str | None, *more: dict[str, Any]) -> dict[str, str]:
+        rows = lifecycle(spark, [*events, *more], tag)
         return {row.message_id: row.email_kind for row in to_messages(rows, to_journeys(rows)).collect()}
 
     assert kinds(None) == {"tagged": "news", "blank": "news", "plain": "news", "bare": "unknown"}
-    assert kinds("team") == {"tagged": "billing", "blank": "news", "plain": "news", "bare": "unknown"}
+    assert kinds("team", opened) == {"tagged": "billing", "blank": "news", "plain": "news", "bare": "unknown"}
