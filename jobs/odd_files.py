@@ -1,7 +1,7 @@
 """The reader for files that Spark's own cannot read as they are: bounded memory, any bytes.
 
-Comes in where a file's name and content disagree about gzip, where it breaks while it is read, and where a line is
-longer than a record may be. Ordinary files never come here.
+Comes in where a file's name and content disagree about gzip, where its name looks like a glob, where it breaks while it
+is read, and where a line is longer than a record may be. Ordinary files never come here.
 """
 
 import hashlib

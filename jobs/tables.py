@@ -351,13 +351,19 @@ def rows_written(warehouse: Location, contract: TableContract, version: int) -> 
     """How many rows a commit wrote in place of the whole table; None if it did anything else, or its log is gone."""
     if not (commit := _commit(warehouse, contract, version)).exists():
         return None
+    said = _said_of(commit)
+    how, rows = said.get("operationParameters", {}), said.get("operationMetrics", {}).get("numOutputRows")
+    is_of_all = (said.get("operation"), how.get("mode"), how.get("predicate")) == ("WRITE", "Overwrite", None)
+    return int(rows) if is_of_all and rows is not None else None
+
+
+def _said_of(commit: Location) -> Mapping[str, Any]:
+    """What a commit says of itself, in the form of Delta's protocol ("Commit Provenance Information")."""
     for line in commit.read_text(encoding="utf-8").splitlines():
-        if line.startswith('{"commitInfo"'):
-            done = json.loads(line)["commitInfo"]
-            how, rows = done.get("operationParameters", {}), done.get("operationMetrics", {}).get("numOutputRows")
-            if (done["operation"], how.get("mode"), how.get("predicate")) == ("WRITE", "Overwrite", None) and rows:
-                return int(rows)
-    return None
+        if line.startswith('{"commitInfo"'):  # other actions are not parsed
+            said: Mapping[str, Any] = json.loads(line)["commitInfo"]
+            return said
+    return {}
 
 
 def _part_of(file: str) -> str:
@@ -375,10 +381,8 @@ def note_of(warehouse: Location, contract: TableContract) -> str | None:
     """What the newest commit that bears a note says; None if there is none, or it is so old that its log is gone."""
     commits: list[Location] = [*(warehouse / contract.name / "_delta_log").glob("[0-9]*.json")]
     for commit in sorted(commits, key=lambda path: path.name, reverse=True):
-        for line in commit.read_text(encoding="utf-8").splitlines():
-            # Of the actions of a commit only this one has it: others are not parsed.
-            if line.startswith('{"commitInfo"') and (note := json.loads(line)["commitInfo"].get("userMetadata")):
-                return str(note)
+        if note := _said_of(commit).get("userMetadata"):
+            return str(note)
     return None
 
 

@@ -23,6 +23,7 @@ from schemas.region_summary import region_summary
 from tests.cluster import Cluster, as_client, running, wait_until
 from tests.conftest import settings_for
 from tests.crashes import PATIENCE_SECONDS, start_job
+from tests.jobs.test_increments import bring
 from tests.moto import Queue
 from tests.s3 import Bucket, S3Server
 from tests.summaries import COUNT_OF_CLASS, assert_regions_are, expected, picked
@@ -84,15 +85,14 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     """Half of the files come by listing; of the others notifications come, and workers are killed in mid-batch."""
     # given
     forms = Forms(gz_named_json=0.3, plain_named_gz=0.3, cut_off=0.3, broken=0.1)
-    truth = generate_ses(tmp_path / "input", events=300, seed=21, forms=forms, events_per_file=30)
+    made = tmp_path / "made"
+    truth = generate_ses(made, events=300, seed=21, forms=forms, events_per_file=30)
     assert {"file_gz_named_json", "file_cut_off"} <= set(truth.forms)  # which are read in Python
-    requests = generate_requests(tmp_path / "input", truth, SailthruTruth(), seed=21)
-    late = tmp_path / "late" / "input" / "ses"
-    for file in sorted(path for path in (tmp_path / "input" / "ses").rglob("*") if path.is_file())[::2]:
-        place_of = late / file.relative_to(tmp_path / "input" / "ses")
-        place_of.parent.mkdir(parents=True, exist_ok=True)
-        file.rename(place_of)
-    bucket.upload(tmp_path / "input", "input")
+    requests = generate_requests(made, truth, SailthruTruth(), seed=21)
+    files, first, late = [made / file.filename for file in truth.files], tmp_path / "first", tmp_path / "late"
+    bring([*sorted(files)[1::2], *(made / "requests").iterdir()], made, first)
+    bring(sorted(files)[::2], made, late)
+    bucket.upload(first, "input")
     place = S3Path(bucket.name)
     settings = settings_for(tmp_path, "maintenance.target_file_bytes=64KiB").model_copy(
         update={"input": f"{place}/input", "warehouse": f"{place}/warehouse"}
@@ -115,7 +115,7 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
 
     # when
     run("discovery.mode=listing", "max_files_per_batch=5")
-    bucket.upload(late.parent, "input")
+    bucket.upload(late, "input")
     queue.send(*bucket.notifications("input/ses"))  # of all files: of what is loaded already they bring nothing
     output = run(
         "discovery.mode=notifications", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=7", struck=True

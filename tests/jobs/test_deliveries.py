@@ -33,8 +33,7 @@ from tests.conftest import settings_for
 from tests.tables import AS_TESTED, STATE_TABLES, assert_balanced, content
 
 HISTORIES = int(os.environ.get("DELIVERIES", "1"))
-MADE = tuple(SUMMARIES) if HISTORIES > 1 else ()
-SIZES, FILES_PER_BATCH = ((40, 150), (2, 9, 1000)) if HISTORIES > 1 else ((40,), (9, 1000))
+MADE, SIZES, FILES_PER_BATCH = ((), (40,), (9, 1000)) if HISTORIES == 1 else (tuple(SUMMARIES), (40, 150), (2, 9, 1000))
 START, HOUR, DAY = 1_760_000_000, 3600, 86_400
 SETTLED = (Role.IDENTITY, Role.SETTLED)
 

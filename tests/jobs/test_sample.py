@@ -16,12 +16,13 @@ from typing import Any
 import nbformat
 import pytest
 from pyspark.sql import SparkSession
+from rich.console import Console
 
 from conf.settings import Settings, load_settings
 from docs.run_notebook import COMMAND, run
+from jobs import explain
 from jobs.__main__ import main
 from jobs.demo import load_and_show
-from jobs.explain import explain as explain_message
 from jobs.generator import write_sample
 from jobs.notebook import NOTEBOOK, environment
 from jobs.stream_events import Stop
@@ -108,12 +109,13 @@ def test_the_demo_shows_the_sample_and_the_second_time_that_nothing_is_new(
     again = capsys.readouterr().out
     assert "Nothing new since the last run." in again
     assert again.split("What came in", 1)[1] == first.split("What came in", 1)[1]
-    query, explain = (shlex.split(line) for line in lines.splitlines() if line.startswith("  "))
+    query, story = (shlex.split(line) for line in lines.splitlines() if line.startswith("  "))
     assert query[0] == "python3"
     assert "LATAM" in output_of(*query[1:])
-    command, job, message_id, *_ = explain
+    command, job, message_id, *_ = story
     assert (command, job) == ("./spark-submit.sh", "explain")
-    assert explain_message(sample.settings, message_id, spark=spark).events
+    explain.show(Console(width=COLUMNS), explain.explain(sample.settings, message_id, spark=spark))
+    assert "What happened" in capsys.readouterr().out
 
 
 @pytest.mark.slow
