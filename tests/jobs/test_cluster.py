@@ -127,7 +127,7 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     done = [commit["operation"] for commit in sorted(commits, key=lambda commit: commit["timestamp"])]
     assert "WRITE" in done[done.index("OPTIMIZE") :], done
     assert queue.count() == 0
-    assert re.search(r" ses batch \d+: an executor was lost", output)
+    assert re.search(r"ses batch \d+: an executor was lost", output)
     said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))
     wanted = expected(truth, SailthruTruth(), requests)
     names = (*MESSAGE_KEY, *COUNT_OF_CLASS.values())
