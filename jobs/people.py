@@ -56,7 +56,7 @@ def _person_events_part(sources: Sources, since: Since) -> Part | None:
     were = kept(stored.where(F.col("event_class").isin(*PersonEventClass)))
     bought = kept(sources.bought)
     gone, added = without_rows(were, bought, _ROW), without_rows(bought, were, _ROW)
-    days = sources.days_of(rows.unionByName(added).unionByName(gone), "event_date")
+    days = sources.days_of(*[of.select("event_date") for of in (rows, added, gone)])
     ids = rows.select("event_id").unionByName(gone.select("event_id"))
     same = without_rows(stored.where(is_of(PERSON_EVENTS, days)), ids, ["event_id"])
     return Part(same.unionByName(rows).unionByName(added), days)

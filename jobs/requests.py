@@ -111,7 +111,8 @@ def snapshot(spark: SparkSession, settings: Settings, *, full: bool) -> None:
     stored = tables.read(spark, warehouse, REQUESTS)
     near = stored
     if only is not None:
-        near = with_rows(stored, tables.kept(read.select("message_id").distinct()), ["message_id"])
+        ids = tables.kept(read.select("message_id").distinct())
+        near = with_rows(stored.where(tables.bounds(ids)), ids, ["message_id"])
     changed = changes(near, read, is_whole=only is None).localCheckpoint()
     dates = changed.select(F.explode(F.array("was", "now")).alias("row")).where("row is not null")
     days = [row.day for row in dates.select(F.col("row.request_date").alias("day")).distinct().collect()]

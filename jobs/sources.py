@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, reduce
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import ConfigurationError
@@ -26,9 +26,10 @@ from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGE_KEY, MESSAGES
 from schemas.person_events import PERSON_EVENTS
 from schemas.purchases import PURCHASES
+from schemas.recipient_totals import DATED, RECIPIENT_KEY
 from schemas.requests import REQUESTS
 from schemas.sailthru import BLASTS, PROFILE_VERSIONS, PROFILES, SAILTHRU_MESSAGES
-from transforms.campaigns import of_campaign
+from schemas.stages import STAGES
 from transforms.increments import is_of, with_rows, without_rows
 from transforms.journeys import to_journeys
 from transforms.lifecycle import account_of_message, to_lifecycle
@@ -42,6 +43,23 @@ _MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
 _OF_PEOPLE = (PURCHASES, PERSON_EVENTS)
 _READ_AGAIN = (BLASTS, PROFILES, REQUESTS, JOURNEYS, MESSAGES, PERSON_EVENTS)
 """Those of which the version before is looked at beside the one of now."""
+OF_RECIPIENTS = (
+    *MESSAGE_KEY,
+    *(
+        "recipient",
+        "campaign_kind",
+        "campaign",
+        "is_sent",
+        "is_delivered",
+        "is_opened",
+        "is_clicked",
+        "is_unsubscribed",
+    ),
+    *("message_clicked", "message_unsubscribed", "steps"),
+    *(stage.count for stage in STAGES),
+    *(f"first_{event_class}_at" for event_class in DATED),
+)
+"""The columns of `journeys` that summaries of recipients are made of."""
 MOST_TOUCHED = 0.2
 """The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
 
@@ -52,8 +70,35 @@ class Touched:
 
     keys: DataFrame
     """Distinct, of MESSAGE_KEY."""
+    near: Column
+    """True of all rows of these messages, and of few others: literals that prune files."""
     journeys: DataFrame
     messages: DataFrame
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """The recipients of the messages of which something is new, or whose requests changed, since a summary was made."""
+
+    ids: DataFrame
+    """Distinct, the `message_id` of these messages."""
+    near: Column
+    """True of all rows of these messages, and of few others: literals that prune files."""
+    keys: DataFrame
+    """Distinct, of RECIPIENT_KEY; without NULL."""
+    journeys: DataFrame
+    """All their journeys, as they are; these and what follows have the columns OF_RECIPIENTS."""
+    then: DataFrame
+    """Their journeys in the campaigns of those messages, as they were when the summary was made."""
+    now: DataFrame
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Rows of `requests`, as they were when a summary was made and as they are."""
+
+    then: DataFrame
+    now: DataFrame
 
 
 class Sources:
@@ -74,6 +119,7 @@ class Sources:
         self._computed: dict[str, DataFrame] = {}
         self._touched: dict[tuple[int, ...], Touched | None] = {}
         self._were: dict[tuple[int, ...], DataFrame] = {}
+        self._recipients: dict[tuple[int, ...], Recipients | None] = {}
         self._changed_rows: dict[tuple[object, ...], DataFrame] = {}
 
     # --- The tables as they are
@@ -170,16 +216,6 @@ class Sources:
     def bought(self) -> DataFrame:
         """The rows of `person_events` that are of `purchases`."""
         return purchases_of_people(self.of(PURCHASES))
-
-    @cached_property
-    def campaign_sizes(self) -> DataFrame:
-        """The key of each campaign, and how many `messages` are its."""
-        return (
-            of_campaign(self.of(MESSAGES))
-            .groupBy(*CAMPAIGN_KEY)
-            .agg(F.count(F.lit(1)).alias("messages"))
-            .localCheckpoint()
-        )
 
     # --- What was made of which versions
 
@@ -309,9 +345,52 @@ class Sources:
         """The day and the campaign of the touched messages, as they stood in `messages` when a summary was made."""
         key = _key(since, EVENTS, SAILTHRU_MESSAGES, MESSAGES)
         if key not in self._were:
-            were = with_rows(self.before(MESSAGES, since), touched.keys, MESSAGE_KEY)
+            were = with_rows(self.before(MESSAGES, since).where(touched.near), touched.keys, MESSAGE_KEY)
             self._were[key] = tables.kept(were.select("send_date", *CAMPAIGN_KEY))
         return self._were[key]
+
+    def recipients(self, since: Mapping[str, int]) -> Recipients | None:
+        """Those of whom something is new since a summary was made; None if all should be made anew.
+
+        Of changed requests only if the summary was made of `requests`.
+        """
+        key = _key(since, EVENTS, SAILTHRU_MESSAGES, JOURNEYS, REQUESTS)
+        if key not in self._recipients:
+            self._recipients[key] = self._find_recipients(since)
+        return self._recipients[key]
+
+    def _find_recipients(self, since: Mapping[str, int]) -> Recipients | None:
+        touched = self.touched(since, JOURNEYS)
+        changed = self.changed_rows(REQUESTS, since, "request_date") if _version(REQUESTS) in since else None
+        if touched is None:
+            return None
+        ids, near = touched.keys.select("message_id"), touched.near
+        if changed is not None:
+            ids = tables.kept(ids.unionByName(changed.select("message_id")).distinct())
+            near = tables.bounds(ids)
+        before, new = self.before(JOURNEYS, since), touched.journeys.where("recipient is not null")
+        in_campaign = (*CAMPAIGN_KEY, "recipient")
+        were = with_rows(before.where(near), ids, ["message_id"]).where("recipient is not null")
+        pairs = tables.kept(were.select(*in_campaign).unionByName(new.select(*in_campaign)).distinct())
+        keys = tables.kept(pairs.select(*RECIPIENT_KEY).distinct())
+        all_then = with_rows(before, keys, RECIPIENT_KEY).select(*OF_RECIPIENTS).localCheckpoint()
+        same = without_rows(all_then, touched.keys, MESSAGE_KEY)
+        all_now = same.unionByName(new.select(*OF_RECIPIENTS))
+        then, now = (with_rows(journeys, pairs, in_campaign).localCheckpoint() for journeys in (all_then, all_now))
+        return Recipients(ids, near, keys, all_now, then, now)
+
+    def requests_of(self, theirs: Recipients, since: Mapping[str, int]) -> Requests | None:
+        """The requests for all messages of these recipients; None if nothing says which of them changed."""
+        changed = self.changed_rows(REQUESTS, since, "request_date")
+        difference = self.difference(REQUESTS, since)
+        if changed is None or difference is None:
+            return None
+        ids = theirs.now.select("message_id").unionByName(theirs.then.select("message_id")).unionByName(theirs.ids)
+        ids = tables.kept(ids.distinct())
+        now = with_rows(self.requests, ids, ["message_id"]).localCheckpoint()
+        were = self.before(REQUESTS, since).where(is_of(REQUESTS, difference.days))
+        then = without_rows(now, changed, REQUESTS.key).unionByName(with_rows(were, changed, REQUESTS.key))
+        return Requests(with_rows(then, ids, ["message_id"]), now)
 
     def _find_touched(self, since: Mapping[str, int]) -> Touched | None:
         events = self.difference(EVENTS, since)
@@ -325,13 +404,11 @@ class Sources:
         )
         if keys.count() > MOST_TOUCHED * there.count():
             return None
-        days = self.days_of(with_rows(there, keys, MESSAGE_KEY), "send_date")
-        steps = with_rows(there.where(is_of(JOURNEYS, days)), keys, MESSAGE_KEY).select(
-            F.explode("steps").alias("step")
-        )
-        dates = self.days_of(steps.select(F.to_date("step.event_time").alias("day")), "day") | events.days
+        near = tables.bounds(keys)
+        steps = with_rows(there.where(near), keys, MESSAGE_KEY).select(F.explode("steps").alias("step"))
+        dates = self.days_of(steps.select(F.to_date("step.event_time"))) | events.days
         lifecycle = with_rows(
-            _with_message_account(self.stored(EVENTS).where(is_of(EVENTS, dates))),
+            _with_message_account(self.stored(EVENTS).where(is_of(EVENTS, dates) & near)),
             keys,
             ("provider", "message_account", "message_id"),
             MESSAGE_KEY,
@@ -340,7 +417,7 @@ class Sources:
         own = with_rows(self.state(SAILTHRU_MESSAGES), keys, ("client_id", "message_id"), ("account", "message_id"))
         journeys = tables.shaped_as(to_journeys(lifecycle, own), JOURNEYS).localCheckpoint()
         messages = tables.shaped_as(to_messages(lifecycle, journeys), MESSAGES).localCheckpoint()
-        return Touched(keys, journeys, messages)
+        return Touched(keys, near, journeys, messages)
 
     def changed_rows(self, contract: TableContract, since: Mapping[str, int], name: str) -> DataFrame | None:
         """The rows of a table with hashes that are new, changed or gone since a summary was made; None if all may be.
@@ -394,9 +471,9 @@ class Sources:
         return keys.distinct()
 
     @staticmethod
-    def days_of(rows: DataFrame, name: str) -> frozenset[date | None]:
-        """The days in a column."""
-        return frozenset(row[0] for row in rows.select(name).distinct().collect())
+    def days_of(*columns: DataFrame) -> frozenset[date | None]:
+        """The days in frames of one column each."""
+        return frozenset(row[0] for row in reduce(DataFrame.union, columns).distinct().collect())
 
 
 def _version(contract: TableContract) -> str:

@@ -11,7 +11,7 @@ from jobs.people import PEOPLE
 from jobs.providers import PROVIDERS
 from jobs.quality import run_checks
 from jobs.sources import Sources, Touched
-from jobs.tables import kept
+from jobs.tables import bounds, kept
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGN_KEY, CAMPAIGNS
 from schemas.checks import quality_checks
@@ -20,7 +20,7 @@ from schemas.drift import DRIFT
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.freshness import FRESHNESS
-from schemas.invitations import INVITATIONS, RECENT
+from schemas.invitations import ANSWERS, INVITATIONS, RECENT
 from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGE_KEY, MESSAGES, CampaignKind
 from schemas.quality import QUALITY
@@ -29,20 +29,17 @@ from schemas.region_summary import REGION_SUMMARY
 from schemas.requests import REQUESTS
 from schemas.restatement import RESTATEMENT
 from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
-from transforms.campaign_regions import messages_by_region, recipients_by_region, summed, to_campaign_regions
-from transforms.campaigns import message_revenues, of_campaign, to_campaigns
+from transforms.campaign_regions import COUNTS, messages_by_region, recipients_by_region, to_campaign_regions
+from transforms.campaigns import RECIPIENTS, message_revenues, of_campaign, recipients_of_campaigns, to_campaigns
 from transforms.freshness import to_freshness
-from transforms.increments import is_of, is_on, with_rows, without_rows
-from transforms.invitations import newest_send, to_invitations
+from transforms.increments import is_of, is_on, summed, with_rows, without_rows
+from transforms.invitations import answers, is_recent, newest_send, to_invitations, with_rates
 from transforms.recipient_totals import to_recipient_totals
 from transforms.region_summary import to_region_summary
 from transforms.restatement import to_restatement
 
 _STREAMED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS)
 _OF_MESSAGES = (*_STREAMED, REQUESTS, JOURNEYS, MESSAGES)
-MOST_OF_CAMPAIGNS = 0.5
-"""The share of messages up to which their campaigns are made anew alone."""
-_RECIPIENT = (*CAMPAIGN_KEY, "recipient")
 
 
 # --- One row per message, or message and recipient: those of which something is new
@@ -54,8 +51,8 @@ def _messages_part(contract: TableContract, new: Callable[[Touched], DataFrame])
         if touched is None:
             return None
         stored, rows = sources.stored(contract), new(touched)
-        days = sources.days_of(with_rows(stored, touched.keys, MESSAGE_KEY), "send_date")
-        days |= sources.days_of(rows, "send_date")
+        were = with_rows(stored.where(touched.near), touched.keys, MESSAGE_KEY)
+        days = sources.days_of(*[of.select("send_date") for of in (were, rows)])
         others = without_rows(stored.where(is_of(contract, days)), touched.keys, MESSAGE_KEY)
         return Part(others.unionByName(rows), days)
 
@@ -67,8 +64,8 @@ def _messages_part(contract: TableContract, new: Callable[[Touched], DataFrame])
 
 def _days_touched(sources: Sources, touched: Touched, since: Since) -> Days:
     """The days on which the touched messages were sent, as it was known then and as it is now."""
-    were = sources.messages_were(touched, since)
-    return sources.days_of(were, "send_date") | sources.days_of(touched.messages, "send_date")
+    both = (sources.messages_were(touched, since), touched.messages)
+    return sources.days_of(*[messages.select("send_date") for messages in both])
 
 
 def _restatement(sources: Sources) -> DataFrame:
@@ -95,20 +92,21 @@ def _regions_part(sources: Sources, since: Since) -> Part | None:
     if touched is None or changed is None:
         return None
     ids = kept(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
-    # Until its first event was there, a message was a request without events, of the day of the request.
-    days = sources.days_of(with_rows(requests, ids, ["message_id"]), "request_date")
-    days |= sources.days_of(changed, "request_date") | _days_touched(sources, touched, since)
-    days |= sources.days_of(with_rows(messages, ids, ["message_id"]), "send_date")
+    near = bounds(ids)
+    days = _days_touched(sources, touched, since) | sources.days_of(
+        # Until its first event was there, a message was a request without events, of the day of the request.
+        with_rows(requests.where(near), ids, ["message_id"]).select("request_date"),
+        changed.select("request_date"),
+        with_rows(messages.where(near), ids, ["message_id"]).select("send_date"),
+    )
     # All that may be of these days: their messages with their requests, their requests with their messages.
     of_days = messages.where(is_on("send_date", days)).select("message_id")
     ids = kept(of_days.unionByName(requests.where(is_of(REQUESTS, days)).select("message_id")).distinct())
-    elsewhere = with_rows(messages.where(~is_on("send_date", days)), ids, ["message_id"])
-    near = messages.where(is_on("send_date", days | sources.days_of(elsewhere, "send_date")))
-    rows = to_region_summary(
-        with_rows(requests, ids, ["message_id"]),
-        with_rows(near, ids, ["message_id"]),
-        sources.settings.metrics.chosen,
-    ).where(is_on("send_date", days))
+    near = bounds(ids)
+    elsewhere = with_rows(messages.where(near & ~is_on("send_date", days)), ids, ["message_id"])
+    messages = messages.where(near & is_on("send_date", days | sources.days_of(elsewhere.select("send_date"))))
+    requests, messages = (with_rows(rows, ids, ["message_id"]) for rows in (requests.where(near), messages))
+    rows = to_region_summary(requests, messages, sources.settings.metrics.chosen).where(is_on("send_date", days))
     stored = sources.stored(REGION_SUMMARY)
     return Part(stored.where(~is_on("send_date", days)).unionByName(rows.select(*stored.columns)))
 
@@ -117,25 +115,27 @@ def _regions_part(sources: Sources, since: Since) -> Part | None:
 
 
 def _campaigns(sources: Sources) -> DataFrame:
+    return _campaigns_out_of(sources, sources.of(MESSAGES), recipients_of_campaigns(sources.of(JOURNEYS)))
+
+
+def _campaigns_out_of(sources: Sources, messages: DataFrame, recipients: DataFrame) -> DataFrame:
     revenues, blasts = message_revenues(sources.state(SAILTHRU_MESSAGES)), sources.state(BLASTS)
-    return to_campaigns(sources.of(MESSAGES), sources.of(JOURNEYS), revenues, blasts, sources.settings.metrics.chosen)
+    return to_campaigns(messages, recipients, revenues, blasts, sources.settings.metrics.chosen)
 
 
 def _campaigns_part(sources: Sources, since: Since) -> Part | None:
+    """Anew out of the messages of campaigns of which one is touched; its recipients, with those of whom one is."""
     touched, renamed = sources.touched(since, MESSAGES), _renamed_blasts(sources, since)
-    if touched is None or renamed is None:
+    theirs = sources.recipients(since)
+    if touched is None or renamed is None or theirs is None:
         return None
-    keys = _few(sources, _campaigns_of(sources, touched, since).unionByName(renamed).distinct())
-    if keys is None:
-        return None
-    rows = to_campaigns(
-        with_rows(of_campaign(sources.of(MESSAGES)), keys, CAMPAIGN_KEY),
-        with_rows(of_campaign(sources.of(JOURNEYS)), keys, CAMPAIGN_KEY),
-        message_revenues(sources.state(SAILTHRU_MESSAGES)),
-        sources.state(BLASTS),
-        sources.settings.metrics.chosen,
-    )
-    return _with(sources.stored(CAMPAIGNS), rows, keys)
+    stored = sources.stored(CAMPAIGNS)
+    now, then = recipients_of_campaigns(theirs.now), recipients_of_campaigns(theirs.then)
+    recipients = summed(CAMPAIGN_KEY, RECIPIENTS, [stored, now], less=[then])
+    keys = kept(_campaigns_of(sources, touched, since).unionByName(renamed).distinct())
+    messages = with_rows(of_campaign(sources.of(MESSAGES)), keys, CAMPAIGN_KEY)
+    rows = _campaigns_out_of(sources, messages, recipients)
+    return Part(without_rows(stored, keys, CAMPAIGN_KEY).unionByName(rows.select(*stored.columns)))
 
 
 def _campaigns_of(sources: Sources, touched: Touched, since: Since) -> DataFrame:
@@ -156,51 +156,25 @@ def _renamed_blasts(sources: Sources, since: Since) -> DataFrame | None:
     return new.select(provider, F.col("client_id").alias("account"), kind, F.col("id").alias("campaign"))
 
 
-def _few(sources: Sources, keys: DataFrame) -> DataFrame | None:
-    """The campaigns, or None if theirs are so many of all messages that all campaigns may as well be made anew."""
-    keys = kept(keys)
-    of_keys = with_rows(sources.campaign_sizes, keys, CAMPAIGN_KEY)
-    few, some = (sum(row.messages for row in sizes.collect()) for sizes in (of_keys, sources.campaign_sizes))
-    return keys if few <= MOST_OF_CAMPAIGNS * some else None
-
-
-def _with(stored: DataFrame, rows: DataFrame, keys: DataFrame) -> Part:
-    """The rows of the campaigns in place of those that are stored."""
-    return Part(without_rows(stored, keys, CAMPAIGN_KEY).unionByName(rows.select(*stored.columns)))
-
-
 def _campaign_regions(sources: Sources) -> DataFrame:
     return to_campaign_regions(sources.requests, sources.of(MESSAGES), sources.of(JOURNEYS))
 
 
 def _campaign_regions_part(sources: Sources, since: Since) -> Part | None:
     """What is counted, less what the touched messages and their recipients were counted as, and with what they are."""
-    touched, changed = sources.touched(since, MESSAGES, JOURNEYS), sources.changed_rows(REQUESTS, since, "request_date")
-    if touched is None or changed is None:
+    theirs, messages = sources.recipients(since), sources.of(MESSAGES)
+    requests = sources.requests_of(theirs, since) if theirs is not None else None
+    if theirs is None or requests is None or sources.touched(since, MESSAGES) is None:
         return None
-    ids = kept(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
-    then, now = (
-        (
-            sources.before(REQUESTS, since),
-            sources.before(MESSAGES, since),
-            of_campaign(sources.before(JOURNEYS, since)),
-        ),
-        (sources.requests, sources.of(MESSAGES), of_campaign(sources.of(JOURNEYS))),
-    )
-    of_ids = then[2].select(*_RECIPIENT, "message_id").unionByName(now[2].select(*_RECIPIENT, "message_id"))
-    recipients = kept(with_rows(of_ids, ids, ["message_id"]).select(*_RECIPIENT).distinct())
 
     def counted(requests: DataFrame, messages: DataFrame, journeys: DataFrame) -> list[DataFrame]:
-        journeys = kept(with_rows(journeys.select(*_RECIPIENT, "message_id"), recipients, _RECIPIENT))
-        theirs = kept(journeys.select("message_id").unionByName(ids).distinct())
-        requests = with_rows(requests, theirs, ["message_id"]).localCheckpoint()
-        return [
-            messages_by_region(requests, with_rows(messages, ids, ["message_id"])),
-            recipients_by_region(requests, journeys),
-        ]
+        of_ids = with_rows(messages.where(theirs.near), theirs.ids, ["message_id"])
+        return [messages_by_region(requests, of_ids), recipients_by_region(requests, journeys)]
 
+    now = counted(requests.now, messages, theirs.now)
+    then = counted(requests.then, sources.before(MESSAGES, since), theirs.then)
     stored = sources.stored(CAMPAIGN_REGIONS)
-    return Part(summed([stored, *counted(*now)], less=counted(*then)))
+    return Part(summed(CAMPAIGN_REGIONS.key, COUNTS, [stored, *now], less=then).where(F.col("messages") > 0))
 
 
 def _recipient_totals(sources: Sources) -> DataFrame:
@@ -213,14 +187,11 @@ def _totals_of(sources: Sources, journeys: DataFrame) -> DataFrame:
 
 
 def _recipient_totals_part(sources: Sources, since: Since) -> Part | None:
-    touched = sources.touched(since, JOURNEYS)
-    if touched is None:
+    theirs = sources.recipients(since)
+    if theirs is None:
         return None
-    was = with_rows(sources.before(JOURNEYS, since), touched.keys, MESSAGE_KEY).select(*RECIPIENT_KEY)
-    keys = kept(was.unionByName(touched.journeys.select(*RECIPIENT_KEY)).distinct())
-    rows = _totals_of(sources, with_rows(sources.of(JOURNEYS), keys, RECIPIENT_KEY))
-    stored = sources.stored(RECIPIENT_TOTALS)
-    return Part(without_rows(stored, keys, RECIPIENT_KEY).unionByName(rows.select(*stored.columns)))
+    rows, stored = _totals_of(sources, theirs.journeys), sources.stored(RECIPIENT_TOTALS)
+    return Part(without_rows(stored, theirs.keys, RECIPIENT_KEY).unionByName(rows.select(*stored.columns)))
 
 
 def _invitations(sources: Sources) -> DataFrame:
@@ -228,19 +199,20 @@ def _invitations(sources: Sources) -> DataFrame:
 
 
 def _invitations_part(sources: Sources, since: Since) -> Part | None:
-    touched = sources.touched(since, MESSAGES)
-    if touched is None:
+    """The answers to all sends, with those of whom something is new; to recent ones anew."""
+    theirs, journeys = sources.recipients(since), sources.of(JOURNEYS)
+    if theirs is None:
         return None
-    stored, as_of = sources.stored(INVITATIONS), newest_send(sources.of(JOURNEYS)).localCheckpoint()
-    # Whose sends were recent may have none any more, now that the newest send is another.
-    recent = stored.where(F.col(f"{RECENT}invited") > 0).select(*CAMPAIGN_KEY)
-    keys = _few(sources, _campaigns_of(sources, touched, since).unionByName(recent).distinct())
-    if keys is None:
-        return None
-    journeys = with_rows(of_campaign(sources.of(JOURNEYS)), keys, CAMPAIGN_KEY)
-    rows = to_invitations(journeys, sources.settings.campaigns.response_days, as_of)
-    others = stored.drop("as_of_date").crossJoin(F.broadcast(as_of)).select(*stored.columns)
-    return _with(others, rows, keys)
+    stored = sources.stored(INVITATIONS)
+    ever = summed(CAMPAIGN_KEY, ANSWERS, [stored, answers(theirs.now)], less=[answers(theirs.then)])
+    ((newest,),) = newest_send(journeys).collect()
+    as_of = F.lit(newest).cast("date")
+    recent = answers(journeys.where(is_recent(as_of, sources.settings.campaigns.response_days)))
+    recent = recent.withColumnsRenamed({name: RECENT + name for name in ANSWERS})
+    campaigns = of_campaign(sources.of(MESSAGES)).select(*CAMPAIGN_KEY).distinct()
+    rows = campaigns.join(ever, on=list(CAMPAIGN_KEY), how="left").join(recent, on=list(CAMPAIGN_KEY), how="left")
+    counts = [prefix + name for prefix in ("", RECENT) for name in ANSWERS]
+    return Part(with_rates(rows.fillna(0, counts)).withColumn("as_of_date", as_of).select(*stored.columns))
 
 
 # --- Of the warehouse as a whole

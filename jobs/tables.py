@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, reduce
-from operator import and_
+from operator import and_, or_
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,6 +26,10 @@ from transforms.states import is_newer
 
 _MANY = 1_000_000
 """Rows above which they are not sent to every executor whole."""
+_BEGIN = 9
+"""Characters of an id that are alike within a range."""
+_MANY_RANGES = 50
+"""Ranges above which no row is compared with any."""
 
 
 class ContractError(PipelineError):
@@ -230,6 +234,20 @@ def kept(rows: DataFrame) -> DataFrame:
     """Rows computed once, which a join sends to every executor unless they are many."""
     rows = rows.localCheckpoint(eager=False)  # counting them keeps them
     return F.broadcast(rows) if rows.count() <= _MANY else rows
+
+
+def bounds(ids: DataFrame) -> Column:
+    """A condition that is true of each row with a `message_id` of `ids`, and of few others where ids tell the time.
+
+    Ranges, as literals that prune files: how an id of SES begins tells three days (formats/ses.md), one of Sailthru the
+    blast. Where it tells nothing, and so are too many, the condition is true of all rows.
+    """
+    begin = F.substring("message_id", 1, _BEGIN)
+    ranges = ids.groupBy(begin).agg(F.min("message_id").alias("least"), F.max("message_id").alias("most"))
+    found = ranges.select("least", "most").limit(_MANY_RANGES + 1).collect()
+    if len(found) > _MANY_RANGES:
+        return F.lit(True)
+    return reduce(or_, (F.col("message_id").between(*row) for row in found), F.lit(False))
 
 
 def in_parts(rows: DataFrame, contract: TableContract) -> DataFrame:

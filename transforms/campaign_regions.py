@@ -1,13 +1,11 @@
 """`campaign_regions`: how many people of which region a campaign was sent to."""
 
-from collections.abc import Sequence
-from functools import reduce
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from transforms.campaigns import of_campaign
+from transforms.increments import summed
 from transforms.lifecycle import UNKNOWN
 from transforms.region_summary import requests_by_region, with_order_in_id, with_regions
 
@@ -21,7 +19,8 @@ def to_campaign_regions(requests: DataFrame, messages: DataFrame, journeys: Data
     the region of the own request, and only without one of all regions of the message: Sailthru's recipients are
     profile ids, which requests seldom name.
     """
-    return summed([messages_by_region(requests, messages), recipients_by_region(requests, journeys)])
+    counted = [messages_by_region(requests, messages), recipients_by_region(requests, journeys)]
+    return summed(CAMPAIGN_REGIONS.key, COUNTS, counted)
 
 
 def messages_by_region(requests: DataFrame, messages: DataFrame) -> DataFrame:
@@ -52,23 +51,4 @@ def recipients_by_region(requests: DataFrame, journeys: DataFrame) -> DataFrame:
         .withColumn("region", F.explode("regions"))
         .groupBy(*CAMPAIGN_REGIONS.key)
         .agg(F.count_distinct("recipient").alias("recipients"))
-    )
-
-
-def summed(counted: Sequence[DataFrame], less: Sequence[DataFrame] = ()) -> DataFrame:
-    """The rows of `campaign_regions` out of parts of its counts, less those in `less`; none where no message is left.
-
-    Every count is one of things that differ, so what no longer is as it was can be taken away, and what is now added.
-    """
-
-    def signed(rows: DataFrame, sign: int) -> DataFrame:
-        counts = [(F.col(n) * sign if n in rows.columns else F.lit(0)).cast("bigint").alias(n) for n in COUNTS]
-        return rows.select(*CAMPAIGN_REGIONS.key, *counts)
-
-    parts = [*(signed(rows, 1) for rows in counted), *(signed(rows, -1) for rows in less)]
-    return (
-        reduce(DataFrame.unionByName, parts)
-        .groupBy(*CAMPAIGN_REGIONS.key)
-        .agg(*[F.sum(name).alias(name) for name in COUNTS])
-        .where(F.col("messages") > 0)
     )

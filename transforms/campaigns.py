@@ -8,27 +8,19 @@ from schemas.messages import MESSAGE_KEY, CampaignKind
 from schemas.metrics import DEFAULT_PROFILE, Profile
 from transforms.region_summary import sums_and_metrics
 
+RECIPIENTS = ("recipients", "recipients_opened", "recipients_clicked")
+"""What is counted once per campaign and recipient."""
+
 
 def to_campaigns(
     messages: DataFrame,
-    journeys: DataFrame,
+    recipients: DataFrame,
     revenues: DataFrame,
     blasts: DataFrame,
     profile: Profile = DEFAULT_PROFILE,
 ) -> DataFrame:
-    """The rows of `campaigns`; `revenues` are those of `message_revenues`."""
-    is_named, key = F.col("recipient").isNotNull(), list(CAMPAIGN_KEY)
-    recipients = (
-        of_campaign(journeys)
-        .groupBy(*key, "recipient")
-        .agg(F.bool_or("is_opened").alias("is_opened"), F.bool_or("is_clicked").alias("is_clicked"))
-        .groupBy(*key)
-        .agg(
-            F.count("recipient").alias("recipients"),
-            F.count_if(is_named & F.col("is_opened")).alias("recipients_opened"),
-            F.count_if(is_named & F.col("is_clicked")).alias("recipients_clicked"),
-        )
-    )
+    """The rows of `campaigns`; of the rows of `recipients_of_campaigns` and `message_revenues`."""
+    key = list(CAMPAIGN_KEY)
     names = blasts.select(
         F.lit("sailthru").alias("provider"),
         F.col("client_id").alias("account"),
@@ -47,8 +39,28 @@ def to_campaigns(
             F.sum("revenue").alias("revenue"),
             *sums_and_metrics(profile),
         )
-        .join(recipients, on=key, how="inner")
+        .join(recipients.select(*key, *RECIPIENTS), on=key, how="left")
+        .fillna(0, RECIPIENTS)
         .join(names, on=key, how="left")
+    )
+
+
+def recipients_of_campaigns(journeys: DataFrame) -> DataFrame:
+    """CAMPAIGN_KEY and RECIPIENTS, of campaigns with recipients whom an event names.
+
+    All journeys of a recipient in a campaign must be among them.
+    """
+    return (
+        of_campaign(journeys)
+        .where(F.col("recipient").isNotNull())
+        .groupBy(*CAMPAIGN_KEY, "recipient")
+        .agg(F.bool_or("is_opened").alias("is_opened"), F.bool_or("is_clicked").alias("is_clicked"))
+        .groupBy(*CAMPAIGN_KEY)
+        .agg(
+            F.count(F.lit(1)).alias("recipients"),
+            F.count_if("is_opened").alias("recipients_opened"),
+            F.count_if("is_clicked").alias("recipients_clicked"),
+        )
     )
 
 

@@ -37,6 +37,23 @@ def with_rows(rows: DataFrame, keys: DataFrame, names: Sequence[str], theirs: Se
     return _joined(rows, keys, names, theirs, "left_semi")
 
 
+def summed(
+    key: Sequence[str], counts: Sequence[str], parts: Sequence[DataFrame], less: Sequence[DataFrame] = ()
+) -> DataFrame:
+    """By `key` the sums of `counts` over `parts`, less those over `less`; 0 of a part that lacks the column.
+
+    Where each count is one of things that differ, those that are no longer as they were are taken away, and added as
+    they are now.
+    """
+
+    def signed(rows: DataFrame, sign: int) -> DataFrame:
+        each = [(F.col(n) * sign if n in rows.columns else F.lit(0)).cast("bigint").alias(n) for n in counts]
+        return rows.select(*key, *each)
+
+    signs = [*(signed(rows, 1) for rows in parts), *(signed(rows, -1) for rows in less)]
+    return reduce(DataFrame.unionByName, signs).groupBy(*key).agg(*[F.sum(name).alias(name) for name in counts])
+
+
 def _joined(rows: DataFrame, keys: DataFrame, names: Sequence[str], theirs: Sequence[str], how: str) -> DataFrame:
     known = keys.select(*[F.col(name).alias(f"_{i}") for i, name in enumerate(theirs or names)])
     is_same = [F.col(name).eqNullSafe(F.col(f"_{i}")) for i, name in enumerate(names)]

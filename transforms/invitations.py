@@ -1,5 +1,7 @@
 """`invitations`: how the recipients of each campaign answered."""
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -8,26 +10,52 @@ from schemas.invitations import RECENT
 from transforms.campaigns import of_campaign
 
 
-def to_invitations(journeys: DataFrame, response_days: int, as_of: DataFrame | None = None) -> DataFrame:
+def to_invitations(journeys: DataFrame, response_days: int) -> DataFrame:
     """The rows of `invitations`; recent are the sends of the `response_days` days that end with the newest send.
 
     The newest send, not the clock, so that the same messages give the same rows whenever they are counted.
     """
-    as_of = newest_send(journeys) if as_of is None else as_of
-    is_recent = F.col("send_date") > F.date_sub("as_of_date", response_days)
-    return (
-        of_campaign(journeys)
-        .crossJoin(F.broadcast(as_of))
-        .groupBy(*CAMPAIGN_KEY, "as_of_date", "recipient")
-        .agg(*_of_recipient("", F.lit(True)), *_of_recipient(RECENT, is_recent))
-        .groupBy(*CAMPAIGN_KEY, "as_of_date")
-        .agg(*_of_campaign(""), *_of_campaign(RECENT))
-    )
+    as_of = F.broadcast(newest_send(journeys))
+    dated = journeys.crossJoin(as_of)
+    counted = _answers(dated, {"": F.lit(True), RECENT: is_recent(F.col("as_of_date"), response_days)})
+    return with_rates(counted.crossJoin(as_of))
+
+
+def is_recent(as_of: Column, response_days: int) -> Column:
+    """Whether a send is one of the `response_days` days that end with `as_of`."""
+    return F.col("send_date") > F.date_sub(as_of, response_days)
+
+
+def answers(journeys: DataFrame) -> DataFrame:
+    """CAMPAIGN_KEY and ANSWERS; all journeys of a recipient in a campaign must be among them."""
+    return _answers(journeys, {"": F.lit(True)})
+
+
+def with_rates(counted: DataFrame) -> DataFrame:
+    """Rows with the counts of `invitations`, and its rates."""
+    rates = {
+        f"{prefix}response_rate": F.col(f"{prefix}responded") / F.nullif(f"{prefix}reached", F.lit(0))
+        for prefix in ("", RECENT)
+    }
+    return counted.withColumns(rates)
 
 
 def newest_send(journeys: DataFrame) -> DataFrame:
     """One row: `as_of_date`, the day of the newest send."""
     return journeys.agg(F.max("send_date").alias("as_of_date"))
+
+
+def _answers(journeys: DataFrame, is_counted: Mapping[str, Column]) -> DataFrame:
+    """CAMPAIGN_KEY and ANSWERS with each prefix, of those journeys alone of which its condition is true."""
+    of_recipient = [flag for prefix, condition in is_counted.items() for flag in _of_recipient(prefix, condition)]
+    of_campaigns = [counted for prefix in is_counted for counted in _of_campaign(prefix)]
+    return (
+        of_campaign(journeys)
+        .groupBy(*CAMPAIGN_KEY, "recipient")
+        .agg(*of_recipient)
+        .groupBy(*CAMPAIGN_KEY)
+        .agg(*of_campaigns)
+    )
 
 
 def _of_recipient(prefix: str, is_counted: Column) -> list[Column]:
@@ -50,14 +78,12 @@ def _of_campaign(prefix: str) -> list[Column]:
         F.col(prefix + name) for name in ("is_invited", "got_it", "has_clicked", "has_left", "may_have_answered")
     )
     is_silent = got_it & ~clicked & ~left
-    reached, responded = F.count_if(got_it | clicked | left), F.count_if(clicked)
     counts = {
         "invited": F.count_if(invited),
-        "reached": reached,
-        "responded": responded,
+        "reached": F.count_if(got_it | clicked | left),
+        "responded": F.count_if(clicked),
         "declined": F.count_if(left & ~clicked),
         "not_known": F.count_if(is_silent & may_have_answered),
         "not_answered": F.count_if(is_silent & ~may_have_answered),
-        "response_rate": responded / F.nullif(reached, F.lit(0)),
     }
     return [counted.alias(prefix + name) for name, counted in counts.items()]

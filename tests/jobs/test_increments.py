@@ -22,7 +22,6 @@ from pyspark.sql import SparkSession
 
 from conf.settings import Settings
 from jobs import sources as sources_module
-from jobs import summaries
 from jobs.build_summaries import build
 from jobs.generator import Forms, generate_purchases, generate_requests, generate_sailthru, generate_ses
 from jobs.maintenance import compact, vacuum
@@ -106,7 +105,6 @@ def test_ten_increments_in_any_order_equal_a_full_build(
 ) -> None:
     """Late, repeated and re-sent records, requests added, corrected and removed, and compactions before and after."""
     monkeypatch.setattr(sources_module, "MOST_TOUCHED", math.inf)
-    monkeypatch.setattr(summaries, "MOST_OF_CAMPAIGNS", 1.0)
     chance, made = random.Random(SEED), tmp_path / "made"
     ses = generate_ses(made, events=1200, seed=SEED, forms=FORMS, events_per_file=60, days=5)
     clients = ("4321", "77")

@@ -163,3 +163,18 @@ def test_without_the_checkpoint_that_it_is_based_on_a_version_cannot_be_read(
     assert tables.difference(tmp_path, DAYS, 3, newest) is None
     with pytest.raises(AnalysisException):
         tables.read(spark, tmp_path, DAYS, 3).count()
+
+
+def test_bounds_are_true_of_all_rows_of_the_ids_and_of_few_others(spark: SparkSession) -> None:
+    march, june, of_blast = "0102019581e2c000", "0102019726b04000", "12345678"
+    wanted = [f"{march}-a", f"{march}-c", f"{of_blast}.1", f"{of_blast}.30"]
+    near, far = f"{march}-b", [f"{june}-a", f"{of_blast[:-1]}9.1", "68fb0c"]
+    rows = spark.createDataFrame([(name,) for name in (*wanted, near, *far)], "message_id string")
+
+    def found(*ids: str) -> set[str]:
+        given = spark.createDataFrame([(name,) for name in ids], "message_id string")
+        return {row.message_id for row in rows.where(tables.bounds(given)).collect()}
+
+    assert found(*wanted) == {*wanted, near}
+    assert found() == set()
+    assert found(*[f"{number:09}" for number in range(99)]) == {*wanted, near, *far}  # too many to be worth it

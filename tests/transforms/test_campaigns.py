@@ -12,7 +12,7 @@ from schemas.requests import REQUESTS, STATED
 from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
 from tests.transforms.test_journeys import ADA, BO, NOON, TO_BOTH, event, lifecycle
 from transforms.campaign_regions import to_campaign_regions
-from transforms.campaigns import message_revenues, to_campaigns
+from transforms.campaigns import message_revenues, recipients_of_campaigns, to_campaigns
 from transforms.invitations import to_invitations
 from transforms.journeys import to_journeys
 from transforms.messages import to_messages
@@ -57,7 +57,8 @@ def campaigns_of(
         [("7", "12", "Autumn"), ("8", "12", "Other")], "client_id string, id string, name string"
     )
     assert set(blasts.columns) <= set(BLASTS.columns)
-    found = to_campaigns(messages, journeys, revenues(spark, *versions), blasts).collect()
+    recipients = recipients_of_campaigns(journeys)
+    found = to_campaigns(messages, recipients, revenues(spark, *versions), blasts).collect()
     return {(row.campaign_kind, row.campaign): row for row in found}
 
 
