@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from pyspark.sql import SparkSession
 
@@ -57,10 +58,14 @@ def build(
     *,
     only: Collection[str] = tuple(SUMMARIES),
     full: bool = False,
+    anew: bool = False,
     targets: Sequence[Target] = (),
     spark: SparkSession | None = None,
 ) -> None:
-    """Run the job; with `spark` the session given is used, and left running."""
+    """Run the job; with `spark` the session given is used, and left running.
+
+    `anew` makes these summaries of all rows of their tables; `full` beside that takes requests and files anew.
+    """
     warehouse = location(settings.warehouse)
     if not tables.is_there(warehouse, EVENTS):
         raise without(EVENTS, warehouse)
@@ -72,7 +77,8 @@ def build(
             held.callback(session.stop)
         for target in targets:
             target.check(session)
-        again_if_lost(lambda: _bring_up_to_date(session, settings, warehouse, only, full=full), "build_summaries")
+        make = partial(_bring_up_to_date, session, settings, warehouse, only, full=full, anew=anew or full)
+        again_if_lost(make, "build_summaries")
         for target in targets:
             began = time.monotonic()
             names = export(session, warehouse, only, target, settings.metrics.chosen)
@@ -80,7 +86,7 @@ def build(
 
 
 def _bring_up_to_date(
-    session: SparkSession, settings: Settings, warehouse: Location, only: Collection[str], *, full: bool
+    session: SparkSession, settings: Settings, warehouse: Location, only: Collection[str], *, full: bool, anew: bool
 ) -> None:
     sources = Sources(session, settings, full=full)
     version = sources.version_of(EVENTS)
@@ -91,7 +97,7 @@ def _bring_up_to_date(
     for name, summary in SUMMARIES.items():
         if name in only:
             began = time.monotonic()
-            how = _make(session, warehouse, summary, contracts[name], sources)
+            how = _make(session, warehouse, summary, contracts[name], sources, anew=anew)
             reached(f"{name} committed")
             rows = tables.rows_written(warehouse, summary.contract, sources.version_of(summary.contract))
             if rows is None:
@@ -99,9 +105,17 @@ def _bring_up_to_date(
             _tell(rows, name, how, version, time.monotonic() - began, settings)
 
 
-def _make(spark: SparkSession, warehouse: Location, summary: Summary, contract: TableContract, sources: Sources) -> str:
+def _make(
+    spark: SparkSession,
+    warehouse: Location,
+    summary: Summary,
+    contract: TableContract,
+    sources: Sources,
+    *,
+    anew: bool,
+) -> str:
     """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is. Which it was."""
-    since = sources.since(contract)
+    since = None if anew else sources.since(contract)
     if since is not None and summary.part is not None and summary.of and sources.is_unchanged(since, summary.of):
         sources.use_written(contract)
         return "nothing new"

@@ -44,7 +44,7 @@ def check(settings: Settings, *, spark: SparkSession | None = None) -> None:
         session = spark or build_session(settings, "check_quality")
         if spark is None:
             held.callback(session.stop)
-        build(settings, only=[QUALITY.name], spark=session)
+        build(settings, only=[QUALITY.name], anew=True, spark=session)
         results = tables.read(session, warehouse, QUALITY).orderBy(*QUALITY.key)
         failing = results.where(~F.col("passed")).collect()
         count = results.count()

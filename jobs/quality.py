@@ -1,28 +1,137 @@
 """`quality`: checks run over tables; who fails is only looked for where something does."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
 
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
+from jobs.tables import bounds, kept
 from schemas.checks import Check
-from schemas.quality import QUALITY, CheckKind
-from transforms.quality import to_counts, to_findings
+from schemas.quality import MOST_SAMPLES, QUALITY, CheckKind
+from transforms.increments import with_rows
+from transforms.quality import Numbered, as_json, in_flight, names_of, to_counts, to_findings, to_sizes
+
+MOST_CHANGED = 0.2
+"""The share of a table's rows up to which those are looked at alone that are new."""
+_Tables = Mapping[str, DataFrame]
 
 
-def run_checks(spark: SparkSession, tables: Mapping[str, DataFrame], checks: Collection[Check]) -> DataFrame:
+@dataclass(frozen=True)
+class Change:
+    """What became of a table since an earlier time."""
+
+    before: DataFrame
+    """The table as it was."""
+    gone: DataFrame
+    """Its rows that may be gone or others now."""
+    new: DataFrame
+    """The rows of now that may be new or others."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What checks found before, and what became of their tables since."""
+
+    results: Mapping[tuple[str, ...], Row] = field(default_factory=dict)
+    """Rows of `quality`, by its key."""
+    same: frozenset[str] = frozenset()
+    """The tables that are as they were."""
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    """Tables that are not; of one that is in neither all may be otherwise."""
+
+    def before(self, check: Check) -> Row | None:
+        """What the check found."""
+        return self.results.get((check.table.name, check.kind.value, ", ".join(check.columns)))
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """How many rows a check is about, how many of them fail, and the least keys of these."""
+
+    checked: int
+    failing: int = 0
+    keys: Sequence[str] = ()
+
+
+def run_checks(
+    spark: SparkSession, tables: _Tables, checks: Collection[Check], known: Known | None = None
+) -> DataFrame:
     """The rows of `quality`, one per check whose tables are all there.
 
-    `checks` has for each table that it checks the one of its key, which says how many rows there are.
+    `checks` has for each table that it checks the one of its key, which says how many rows there are. With what is
+    `known` only those rows are looked at that may have another result now.
     """
-    possible = [c for c in checks if c.table.name in tables and (c.of is None or c.of.name in tables)]
-    numbered = dict(enumerate(possible))
-    alone = {n: c for n, c in numbered.items() if c.of is None and not _is_enforced(tables[c.table.name], c)}
-    counts = _collected(to_counts(tables, alone))
-    looked_for = {n: c for n, c in numbered.items() if c.of is not None or (n in counts and counts[n]["failing"])}
-    found = _collected(to_findings(tables, looked_for)) if looked_for else {}
-    size = {c.table.name: counts[n]["checked"] for n, c in alone.items() if c.kind is CheckKind.UNIQUE and n in counts}
-    rows = [_row(c, size.get(c.table.name, 0), found.get(n)) for n, c in numbered.items()]
+    known = known or Known()
+    possible = dict(enumerate(c for c in checks if c.table.name in tables and (c.of is None or c.of.name in tables)))
+    found = {
+        number: _Finding(before.rows_checked, before.rows_failing, before.sample_keys)
+        for number, check in possible.items()
+        if (before := known.before(check)) and known.same.issuperset(_names(check))
+    }
+    left = {number: check for number, check in possible.items() if number not in found}
+    size, known = _little_changed(tables, known)
+    found |= _of_one(tables, {number: check for number, check in left.items() if check.of is None}, known, size)
+    found |= _of_two(tables, {number: check for number, check in left.items() if check.of is not None}, known)
+    rows = [_row(check, found.get(number, _Finding(0))) for number, check in possible.items()]
     return spark.createDataFrame(rows, QUALITY.stored_schema)
+
+
+def _little_changed(tables: _Tables, known: Known) -> tuple[Mapping[str, int], Known]:
+    """What is known but for tables most rows of which are new; of those that are left how many rows each has."""
+    sizes = (
+        to_sizes(tables, {name: change.new for name, change in known.changes.items()}).collect()
+        if known.changes
+        else []
+    )
+    size = {row["name"]: row["rows"] for row in sizes if row["new"] <= MOST_CHANGED * row["rows"]}
+    return size, replace(known, changes={name: known.changes[name] for name in size})
+
+
+def _names(check: Check) -> set[str]:
+    return {table.name for table in (check.table, check.of) if table is not None}
+
+
+# --- Checks that look at one table
+
+
+def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, int]) -> Mapping[int, _Finding]:
+    """Of a check that found nothing: in new rows alone, or, if it is of a key, in all rows that have one of theirs."""
+    looked_for = {n: c for n, c in checks.items() if not _is_enforced(tables[c.table.name], c)}
+    passed = {
+        n: c
+        for n, c in looked_for.items()
+        if c.table.name in known.changes and (before := known.before(c)) and before.passed
+    }
+    keys = {n: c for n, c in passed.items() if c.kind is CheckKind.UNIQUE}
+    new = {name: change.new for name, change in known.changes.items()}
+    akin = {c.table.name: _with_keys_of(new[c.table.name], tables[c.table.name], c.columns) for c in keys.values()}
+    groups = [
+        (tables, {n: c for n, c in looked_for.items() if n not in passed}),
+        (new, {n: c for n, c in passed.items() if n not in keys}),
+        (akin, keys),
+    ]
+    counts = _collected(to_counts(frames, own) for frames, own in groups if own)
+    failing = [
+        (frames, {n: c for n, c in own.items() if n in counts and counts[n]["failing"]}) for frames, own in groups
+    ]
+    found = _collected(to_findings(frames, own) for frames, own in failing if own)
+    counted = {
+        c.table.name: counts[n]["checked"]
+        for n, c in groups[0][1].items()
+        if c.kind is CheckKind.UNIQUE and n in counts
+    }
+    size = {**counted, **size}
+    return {
+        n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"]) if n in found else ()))
+        for n, c in checks.items()
+    }
+
+
+def _with_keys_of(new: DataFrame, rows: DataFrame, key: Sequence[str]) -> DataFrame:
+    keys = kept(new.select(*key).distinct())
+    return with_rows(rows.where(bounds(keys)) if "message_id" in key else rows, keys, key)
 
 
 def _is_enforced(rows: DataFrame, check: Check) -> bool:
@@ -30,20 +139,91 @@ def _is_enforced(rows: DataFrame, check: Check) -> bool:
     return check.kind is CheckKind.NOT_NULL and not rows.schema[check.columns[0]].nullable
 
 
-def _collected(results: DataFrame) -> Mapping[int, Row]:
-    return {row["number"]: row for row in results.collect()}
+# --- Checks that look at another table, too
 
 
-def _row(check: Check, size: int, found: Row | None) -> dict[str, object]:
-    failing, keys = (found["failing"], found["keys"]) if found else (0, None)
+@dataclass(frozen=True)
+class _Names:
+    """What a check looks up again: the names in rows that are new or gone, of either table."""
+
+    names: DataFrame
+    near: Column
+    """True of all rows with these names, and of few others: literals that prune files."""
+    keys: frozenset[str]
+    """Those of the keys found before that are among them."""
+
+
+def _of_two(tables: _Tables, checks: Numbered, known: Known) -> Mapping[int, _Finding]:
+    """What was found before, less what was found of names in rows that are new or gone, and with what is found now."""
+    were = {**tables, **{name: change.before for name, change in known.changes.items()}}
+    among = {n: names for n, c in checks.items() if (names := _names_of_changed(were, c, known)) is not None}
+    anew = {n: c for n, c in checks.items() if n not in among}
+    less = _collected(_findings_among(were, n, checks[n], names) for n, names in among.items())
+    again = [_findings_among(tables, n, checks[n], names) for n, names in among.items()]
+    rows = _collected([*again, to_findings(tables, anew)] if anew else again)
+    found = {n: _Finding(row["checked"], row["failing"], row["keys"] or ()) for n, row in rows.items()}
+    for n, names in among.items():
+        before, now = known.before(checks[n]), found.get(n, _Finding(0))
+        assert before is not None
+        checked, failing = (less[n]["checked"], less[n]["failing"]) if n in less else (0, 0)
+        keys = sorted({*before.sample_keys, *now.keys} - (names.keys - {*now.keys}))[:MOST_SAMPLES]
+        found[n] = _Finding(
+            before.rows_checked - checked + now.checked, before.rows_failing - failing + now.failing, keys
+        )
+    return found
+
+
+def _names_of_changed(were: _Tables, check: Check, known: Known) -> _Names | None:
+    """None if nothing is known, or not enough: the least keys that follow those that may be none any more."""
+    before = known.before(check)
+    if before is None or not {*known.same, *known.changes}.issuperset(_names(check)):
+        return None
+    assert check.of is not None
+    own, theirs = names_of(check)
+    found = [
+        rows.select(*[F.col(name).alias(as_) for name, as_ in zip(columns, own, strict=True)])
+        for table, columns in ((check.table, own), (check.of, theirs))
+        if (change := known.changes.get(table.name))
+        for rows in (change.gone, change.new)
+    ]
+    if check.kind is CheckKind.LEDGER_BALANCE:
+        if not before.passed:
+            return None  # its keys tell counts, too
+        found.append(in_flight(were[check.table.name], were[check.of.name]))
+    names = kept(reduce(DataFrame.unionByName, found).distinct())
+    keys = frozenset[str]()
+    if before.sample_keys:
+        key = names.select(as_json(own).alias("key"))
+        keys = frozenset(row["key"] for row in key.where(F.col("key").isin(before.sample_keys)).collect())
+    if keys and before.rows_failing > len(before.sample_keys):
+        return None
+    return _Names(names, bounds(names) if own == ("message_id",) else F.lit(True), keys)
+
+
+def _findings_among(tables: _Tables, number: int, check: Check, among: _Names) -> DataFrame:
+    assert check.of is not None
+    own, theirs = names_of(check)
+    rows, of = tables[check.table.name].where(among.near), tables[check.of.name].where(among.near)
+    if check.kind is CheckKind.RELATIONSHIP:
+        rows = with_rows(rows, among.names, own)
+    frames = {check.table.name: rows, check.of.name: with_rows(of, among.names, theirs, own)}
+    return to_findings(frames, {number: check}, among.names)
+
+
+def _collected(results: Iterable[DataFrame]) -> Mapping[int, Row]:
+    frames = list(results)
+    return {row["number"]: row for row in reduce(DataFrame.unionByName, frames).collect()} if frames else {}
+
+
+def _row(check: Check, found: _Finding) -> dict[str, object]:
     return {
         "table_name": check.table.name,
         "check_kind": check.kind.value,
         "column_names": ", ".join(check.columns),
         "severity": check.severity.value,
         "rule": check.rule,
-        "rows_checked": size if check.of is None else found["checked"] if found else 0,
-        "rows_failing": failing,
-        "sample_keys": keys or [],
-        "passed": failing == 0,
+        "rows_checked": found.checked,
+        "rows_failing": found.failing,
+        "sample_keys": list(found.keys),
+        "passed": found.failing == 0,
     }

@@ -14,6 +14,7 @@ from conf.settings import Settings
 from jobs import requests, tables
 from jobs.drift import read_drift
 from jobs.purchases import read_purchases
+from jobs.quality import Change
 from jobs.rules import made_by
 from jobs.storage import Location, location
 from schemas.campaigns import CAMPAIGN_KEY
@@ -60,6 +61,8 @@ OF_RECIPIENTS = (
     *(f"first_{event_class}_at" for event_class in DATED),
 )
 """The columns of `journeys` that summaries of recipients are made of."""
+LARGE_BYTES = 2**30
+"""Of data files as stored: some 7 million events. Below it, finding what is new costs as much as it spares."""
 MOST_TOUCHED = 0.2
 """The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
 
@@ -139,7 +142,7 @@ class Sources:
         """Raise ConfigurationError if a stored table has the metrics of another profile than the settings say."""
         tables.refuse_other_profile(self.spark, self._warehouse, self.settings.metrics.chosen)
 
-    @property
+    @cached_property
     def everything(self) -> dict[str, DataFrame]:
         """By its name every table that is stored, and `requests`."""
         found = {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
@@ -295,10 +298,13 @@ class Sources:
     def is_unchanged(self, since: Mapping[str, int], of: Collection[TableContract]) -> bool:
         """Whether each of the tables of which a summary was made is as it was."""
         loaded = all(self.is_as_it_was(t, since) for t in of if t in _LOADED)
+        others = [t for t in of if t not in _LOADED and t not in _MADE]
+        newest = [(t, self.version_of(t) if tables.is_there(self._warehouse, t) else None) for t in others]
         made = [t for t in of if t in _MADE and (t in _OF_PEOPLE or _version(t) in since)]
         # Stored ones of people may be older than what they are made of: a run may make some tables only.
         are_fresh = all(self.is_fresh(t) for t in made if t in _OF_PEOPLE)
-        return loaded and are_fresh and all(self._is_same(t, since, self.version_of(t)) for t in made)
+        are_same = all(self._is_same(t, since, version) for t, version in newest)
+        return loaded and are_fresh and are_same and all(self._is_same(t, since, self.version_of(t)) for t in made)
 
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         """Whether a table has the rows of which a summary was made, be it in other files."""
@@ -437,6 +443,20 @@ class Sources:
             other = without_rows(was, now, row).unionByName(without_rows(now, was, row))
             self._changed_rows[key] = tables.kept(other)
         return self._changed_rows[key]
+
+    def is_large(self, contract: TableContract) -> bool:
+        """Whether looking at all rows of a stored table costs more than finding out which of them are new."""
+        return tables.size_in_bytes(self.spark, self._warehouse, contract) >= LARGE_BYTES
+
+    def change(self, contract: TableContract, since: Mapping[str, int]) -> Change | None:
+        """What became of a stored table since a summary was made; None if nothing says it."""
+        difference = self.difference(contract, since)
+        if difference is None or _version(contract) not in since:
+            return None
+        before, now = self.before(contract, since), self.stored(contract)
+        near = is_of(contract, difference.days) if contract.partitioned_by else F.lit(True)
+        gone, new = _in_files(before.where(near), difference.removed), _in_files(now.where(near), difference.added)
+        return Change(before, gone, new)
 
     def new_events(self, since: Mapping[str, int]) -> DataFrame | None:
         """The rows of `events` that are new since a summary was made; None if nothing says which.

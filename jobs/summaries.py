@@ -9,11 +9,12 @@ from pyspark.sql import functions as F
 from jobs.parts import Days, Part, PartOf, Since, Summary
 from jobs.people import PEOPLE
 from jobs.providers import PROVIDERS
-from jobs.quality import run_checks
+from jobs.quality import Known, run_checks
 from jobs.sources import Sources, Touched
 from jobs.tables import bounds, kept
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.campaigns import CAMPAIGN_KEY, CAMPAIGNS
+from schemas.catalog import TABLES
 from schemas.checks import quality_checks
 from schemas.contract import TableContract
 from schemas.drift import DRIFT
@@ -223,13 +224,26 @@ def _freshness(sources: Sources) -> DataFrame:
     return to_freshness(sources.stored(FILES), sources.stored(EVENTS), client_id, sources.as_of)
 
 
-def _quality(sources: Sources) -> DataFrame:
+def _quality(sources: Sources, known: Known | None = None) -> DataFrame:
     after_load = timedelta(days=sources.settings.latest_event_time_days_after_load)
     metrics = sources.settings.metrics.chosen
     features = sources.settings.features.wanted
     checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics, features)
     sources.refuse_other_profile()
-    return run_checks(sources.spark, sources.everything, checks)
+    return run_checks(sources.spark, sources.everything, checks, known)
+
+
+def _quality_part(sources: Sources, since: Since) -> Part | None:
+    there = [table for table in TABLES if table.name in sources.everything]
+    same = frozenset(table.name for table in there if sources.is_as_it_was(table, since))
+    large = [table for table in there if table.partitioned_by and sources.is_large(table)]
+    changes = {
+        table.name: change
+        for table in ([*large, FILES] if large else [])
+        if table.name not in same and (change := sources.change(table, since)) is not None
+    }
+    results = {tuple(row[name] for name in QUALITY.key): row for row in sources.stored(QUALITY).collect()}
+    return Part(_quality(sources, Known(results, same, changes)))
 
 
 SUMMARIES = {
@@ -256,7 +270,7 @@ SUMMARIES = {
         *PEOPLE,
         Summary(DRIFT, _OF_MESSAGES, lambda sources: sources.drift),
         Summary(FRESHNESS, _OF_MESSAGES, _freshness),
-        Summary(QUALITY, _OF_MESSAGES, _quality),
+        Summary(QUALITY, tuple(table for table in TABLES if table is not QUALITY), _quality, _quality_part),
     )
 }
 """In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""

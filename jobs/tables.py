@@ -165,6 +165,11 @@ def _snapshot(spark: SparkSession, path: str) -> Any:
     return log.update(False, jvm.scala.Option.empty(), jvm.scala.Option.empty())
 
 
+def size_in_bytes(spark: SparkSession, warehouse: Location, contract: TableContract) -> int:
+    """The length of all data files of the newest version."""
+    return int(_snapshot(spark, uri(warehouse, contract)).sizeInBytes())
+
+
 def data_files(spark: SparkSession, warehouse: Location, contract: TableContract) -> DataFrame:
     """The data files of the newest version: their `day`, NULL if the table is not partitioned, and `size` in bytes."""
     files = DataFrame(_snapshot(spark, uri(warehouse, contract)).allFiles().toDF(), spark)

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, CheckKind
+from transforms.increments import with_rows
 
 _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
@@ -38,17 +39,38 @@ def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
     return _union(counts)
 
 
-def to_findings(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
+def to_sizes(tables: Mapping[str, DataFrame], new: Mapping[str, DataFrame]) -> DataFrame:
+    """Of each table of which `new` has rows: `name`, how many `rows` it has and how many of them are `new`."""
+    rows = F.count(F.lit(1))
+    sizes = [
+        frame.agg(rows.alias("rows")).select(F.lit(name).alias("name"), "rows", F.lit(is_new).alias("is_new"))
+        for name in new
+        for is_new, frame in ((False, tables[name]), (True, new[name]))
+    ]
+    own, of_new = F.sum(F.when(~F.col("is_new"), F.col("rows"))), F.sum(F.when(F.col("is_new"), F.col("rows")))
+    return _union(sizes).groupBy("name").agg(own.alias("rows"), of_new.alias("new"))
+
+
+def names_of(check: Check) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """By which columns a check of two tables brings them together: those of the one, and of the other."""
+    if check.kind is CheckKind.RELATIONSHIP:
+        return check.columns, check.of_columns
+    return ("filename",), ("filename",)
+
+
+def to_findings(tables: Mapping[str, DataFrame], checks: Numbered, among: DataFrame | None = None) -> DataFrame:
     """Of checks: `number`, `checked` rows, `failing`, how many fail, and `keys`, the least of these.
 
-    No row of a check that looks at no row; of one that looks at each row alone `checked` is NULL.
+    No row of a check that looks at no row; of one that looks at each row alone `checked` is NULL. A balance with
+    another table is of the files `among` these alone, if they are given; then the ledger must be whole all the same.
     """
     alone = {number: check for number, check in checks.items() if check.of is None}
     found = [_counted(_noted(tables[name], own)) for name, own in _by_table(alone).items()]
     for number, check in checks.items():
         if check.of is not None:
-            finding = _named if check.kind is CheckKind.RELATIONSHIP else _balanced
-            found.append(finding(tables[check.table.name], tables[check.of.name], check, number))
+            both = tables[check.table.name], tables[check.of.name]
+            is_named = check.kind is CheckKind.RELATIONSHIP
+            found.append(_named(*both, check, number) if is_named else _balanced(*both, check, number, among))
     return (
         _union(found)
         .groupBy("number")
@@ -90,7 +112,7 @@ def _noted(rows: DataFrame, checks: Numbered) -> DataFrame:
         for number, check in checks.items()
     ]
     (key,) = {check.table.key for check in checks.values()}
-    return rows.select(F.inline(F.array_compact(F.array(*notes))), _as_json(key).alias("key"))
+    return rows.select(F.inline(F.array_compact(F.array(*notes))), as_json(key).alias("key"))
 
 
 def _counted(notes: DataFrame) -> DataFrame:
@@ -108,20 +130,21 @@ def _named(rows: DataFrame, of: DataFrame, check: Check, number: int) -> DataFra
     renamed = [F.col(theirs).alias(own) for own, theirs in zip(columns, check.of_columns, strict=True)]
     there = of.select(*renamed, F.lit(True).alias("is_there")).distinct()
     found = naming.join(there, on=columns, how="left")
-    return _finding(found, F.lit(number), F.col("is_there").isNull(), _as_json(columns), checked=F.col("rows"))
+    return _finding(found, F.lit(number), F.col("is_there").isNull(), as_json(columns), checked=F.col("rows"))
 
 
-def _balanced(files: DataFrame, rows: DataFrame, check: Check, number: int) -> DataFrame:
+def _balanced(files: DataFrame, rows: DataFrame, check: Check, number: int, among: DataFrame | None) -> DataFrame:
     """Of each file the sum of a column of the ledger against the rows that another table has of it.
 
     Rows of a batch in flight, which has no line in the ledger yet, are not counted: those loaded after the newest line
     of their provider. A provider's batches follow one another, so nothing older can still be on its way.
     """
-    newest = files.groupBy("provider").agg(F.max("etl_time").alias("newest_load_at"))
     of_batch = rows.where(check.only).groupBy("provider", "filename", "etl_time").agg(F.count(F.lit(1)).alias("rows"))
-    settled = of_batch.join(F.broadcast(newest), on="provider").where(F.col("etl_time") <= F.col("newest_load_at"))
+    settled = of_batch.join(F.broadcast(_newest_loads(files)), on="provider").where(~_is_in_flight())
     there = settled.groupBy("filename").agg(F.sum("rows").alias("there"))
     (column,) = check.columns
+    if among is not None:
+        files = with_rows(files, among, ["filename"])
     stated = files.groupBy("filename").agg(F.sum(column).alias("stated"))
     both = stated.join(there, on="filename", how="full_outer").select(
         "filename",
@@ -130,8 +153,26 @@ def _balanced(files: DataFrame, rows: DataFrame, check: Check, number: int) -> D
         F.lit(1).alias("rows"),
     )
     is_failing = F.col(column) != F.col("rows_there")
-    key = _as_json(("filename", column, "rows_there"))
+    key = as_json(("filename", column, "rows_there"))
     return _finding(both, F.lit(number), is_failing, key, checked=F.col("rows"))
+
+
+def in_flight(files: DataFrame, rows: DataFrame) -> DataFrame:
+    """The `filename` of rows that `_balanced` does not count yet."""
+    loaded = rows.select("provider", "filename", "etl_time")
+    return (
+        loaded.join(F.broadcast(_newest_loads(files)), on="provider", how="left")
+        .where(_is_in_flight())
+        .select("filename")
+    )
+
+
+def _newest_loads(files: DataFrame) -> DataFrame:
+    return files.groupBy("provider").agg(F.max("etl_time").alias("newest_load_at"))
+
+
+def _is_in_flight() -> Column:
+    return F.coalesce(F.col("etl_time") > F.col("newest_load_at"), F.lit(True))
 
 
 def _finding(rows: DataFrame, number: Column, is_failing: Column, key: Column, *, checked: Column) -> DataFrame:
@@ -144,7 +185,7 @@ def _finding(rows: DataFrame, number: Column, is_failing: Column, key: Column, *
     )
 
 
-def _as_json(columns: Collection[str]) -> Column:
+def as_json(columns: Collection[str]) -> Column:
     return F.to_json(F.struct(*columns), {"ignoreNullFields": "false", "timestampFormat": _MICROSECONDS})
 
 

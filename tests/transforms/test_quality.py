@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructType
 
-from jobs.quality import run_checks
+from jobs import quality
+from jobs.quality import Change, Known, run_checks
 from schemas.checks import Check, of_contract, quality_checks
 from schemas.contract import TableContract, column
 from schemas.events import EVENTS
 from schemas.files import FILES
-from schemas.quality import CheckKind, Severity
+from schemas.quality import QUALITY, CheckKind, Severity
 from schemas.quarantine import QUARANTINE
 
 NOON = datetime(2025, 11, 20, 12, tzinfo=UTC)
@@ -151,10 +153,10 @@ def line(filename: str, *counts: int, minute: int = 0) -> tuple[Any, ...]:
     return (filename, NOON, 1, "ses", NOON + timedelta(minutes=minute), *counts)
 
 
-def ledger(
+def loads(
     spark: SparkSession, lines: list[tuple[Any, ...]], events: list[tuple[Any, ...]], quarantine: list[tuple[Any, ...]]
-) -> dict[str, tuple[Any, ...]]:
-    """Outcomes of the balances; of events and quarantine filename, minute of the load, and batch."""
+) -> dict[str, DataFrame]:
+    """The ledger; and of events and quarantine filename, minute of the load, and batch."""
 
     def loaded(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         return [
@@ -162,14 +164,21 @@ def ledger(
         ]
 
     schema = "filename string, etl_time timestamp, batch_id string, provider string, file_modified_at timestamp"
-    tables = {
+    return {
         "files": spark.createDataFrame(lines, LINE),
         "events": spark.createDataFrame(loaded(events), f"event_id int, {schema}, file_length_bytes int"),
         "quarantine": spark.createDataFrame(loaded(quarantine), f"position int, {schema}, file_length_bytes int"),
     }
-    kinds = (CheckKind.UNIQUE, CheckKind.LEDGER_BALANCE)
-    checks = [c for c in ALL if c.table in (FILES, EVENTS, QUARANTINE) and c.kind in kinds]
-    found = results(tables, checks)
+
+
+BALANCES = [
+    c for c in ALL if c.table in (FILES, EVENTS, QUARANTINE) and c.kind in (CheckKind.UNIQUE, CheckKind.LEDGER_BALANCE)
+]
+
+
+def ledger(spark: SparkSession, *rows: list[tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Outcomes of the balances."""
+    found = results(loads(spark, *rows), BALANCES)
     return {names: outcome(row) for (kind, names), row in found.items() if kind == "ledger_balance"}
 
 
@@ -209,4 +218,88 @@ def test_a_line_that_does_not_add_up_a_row_too_many_and_a_line_that_is_lost_are_
             False,
         ),
         "quarantined": (2, 1, ['{"filename":"a","quarantined":1,"rows_there":0}'], False),
+    }
+
+
+# --- What was found before
+
+
+OF_KIND = Check(table=PETS, kind=CheckKind.ACCEPTED_VALUES, columns=("kind",), condition="`kind` in ('cat', 'dog')")
+OF_OWNERS = Check(table=PETS, kind=CheckKind.RELATIONSHIP, columns=("owner",), of=PEOPLE, of_columns=("id",))
+PET_CHECKS = [*of_contract(PETS), *of_contract(PEOPLE), OF_KIND, OF_OWNERS]
+
+
+def known_of(spark: SparkSession, then: Mapping[str, DataFrame], now: Mapping[str, DataFrame], *checks: Check) -> Known:
+    """What checks found then, and the rows that came and went since."""
+    found = {tuple(row[name] for name in QUALITY.key): row for row in run_checks(spark, then, checks).collect()}
+    changes = {
+        name: Change(then[name], then[name].exceptAll(now[name]), now[name].exceptAll(then[name])) for name in now
+    }
+    same = frozenset(name for name, change in changes.items() if change.new.isEmpty() and change.gone.isEmpty())
+    return Known(found, same, {name: change for name, change in changes.items() if name not in same})
+
+
+def assert_as_anew(spark: SparkSession, then: dict[str, DataFrame], now: dict[str, DataFrame], *checks: Check) -> None:
+    again, anew = run_checks(spark, now, checks, known_of(spark, then, now, *checks)), run_checks(spark, now, checks)
+    assert again.orderBy(*QUALITY.key).collect() == anew.orderBy(*QUALITY.key).collect()
+    assert again.count() == len(checks)
+
+
+PAIRS = [("ada", "tom", "cat"), ("bo", "rex", "dog"), ("bo", "rex 2", "dog"), (None, "rex", "dog")]
+MANY = [(f"x {i}", "rex", "dog") for i in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "people"),
+    [
+        pytest.param(PAIRS, PAIRS, "ab", id="nothing-new"),
+        pytest.param(
+            PAIRS,
+            [*PAIRS, ("bo", "rex", "cat"), (None, "rex", "dog"), ("cy", "x", "cow")],
+            "ab",
+            id="old-keys-again-and-other-kind-of-nobody",
+        ),
+        pytest.param([*PAIRS, ("bo", "rex", "cow")], [*PAIRS[1:], ("di", "x", "cow")], "ba", id="failed-before"),
+        pytest.param(PAIRS, PAIRS, "b", id="owner-gone"),
+        pytest.param(MANY, [*MANY, ("a", "rex", "dog"), ("z", "rex", "dog")], "", id="least-of-many"),
+        pytest.param(MANY, MANY[3:], "", id="least-of-many-gone"),
+        pytest.param(MANY, MANY[:6], "", id="others-of-many-gone"),
+    ],
+)
+def test_with_what_was_found_before_checks_find_what_they_find_anew(
+    spark: SparkSession,
+    monkeypatch: pytest.MonkeyPatch,
+    then: list[tuple[str | None, str, str]],
+    now: list[tuple[str | None, str, str]],
+    people: str,
+) -> None:
+    monkeypatch.setattr(quality, "MOST_CHANGED", 1.0)
+    names = {"a": "ada", "b": "bo"}
+    before = {**pets(spark, *then), "people": spark.createDataFrame([("ada",), ("bo",)], "id string")}
+    after = {**pets(spark, *now), "people": spark.createDataFrame([(names[p],) for p in people], "id string")}
+    assert_as_anew(spark, before, after, *PET_CHECKS)
+
+
+def test_balances_with_what_was_found_before_are_those_anew(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row too many of an old file; a batch in flight then whose line came, and one whose line never came."""
+    monkeypatch.setattr(quality, "MOST_CHANGED", 1.0)
+    old, brought = [line("a", 1, 1, 0, 0, 1, 1, 0)], line("b", 1, 1, 0, 0, 1, 1, 0, minute=1)
+    rows = [("a", 0, "x-0"), ("b", 1, "x-1"), ("lost", 1, "x-1")]
+    then = loads(spark, old, rows, [])
+    assert_as_anew(spark, then, loads(spark, [*old, brought], [*rows, ("a", 1, "x-1")], [("a", 0, "x-0")]), *BALANCES)
+
+
+def test_of_a_table_with_few_new_rows_the_others_are_not_looked_at_again(spark: SparkSession) -> None:
+    then = pets(spark, *[(f"x {i}", "rex", "dog") for i in range(20)])
+    checks = [*of_contract(PETS), OF_KIND]
+    known = known_of(spark, then, then, *checks)
+    now = {"pets": then["pets"].withColumn("kind", F.lit("cow")).union(pets(spark, ("x 0", "rex", "ox"))["pets"])}
+    change = Change(then["pets"], then["pets"].limit(0), now["pets"].where("kind = 'ox'"))
+    found = run_checks(spark, now, checks, Known(known.results, frozenset(), {"pets": change})).collect()
+    assert {row.check_kind: outcome(row)[:2] for row in found} == {
+        "unique": (21, 2),
+        "not_null": (21, 0),
+        "accepted_values": (21, 1),
     }
