@@ -42,8 +42,9 @@ class Known:
     """Tables that are not; of one that is in neither all may be otherwise."""
 
     def before(self, check: Check) -> Row | None:
-        """What the check found."""
-        return self.results.get((check.table.name, check.kind.value, ", ".join(check.columns)))
+        """What the check found; None, too, if its rule was another."""
+        found = self.results.get((check.table.name, check.kind.value, ", ".join(check.columns)))
+        return found if found is not None and found.rule == check.rule else None
 
 
 @dataclass(frozen=True)

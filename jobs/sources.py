@@ -46,17 +46,8 @@ _READ_AGAIN = (BLASTS, PROFILES, REQUESTS, JOURNEYS, MESSAGES, PERSON_EVENTS)
 """Those of which the version before is looked at beside the one of now."""
 OF_RECIPIENTS = (
     *MESSAGE_KEY,
-    *(
-        "recipient",
-        "campaign_kind",
-        "campaign",
-        "is_sent",
-        "is_delivered",
-        "is_opened",
-        "is_clicked",
-        "is_unsubscribed",
-    ),
-    *("message_clicked", "message_unsubscribed", "steps"),
+    *("recipient", "campaign_kind", "campaign", "message_clicked", "message_unsubscribed", "steps"),
+    *(f"is_{name}" for name in ("sent", "delivered", "opened", "clicked", "unsubscribed")),
     *(stage.count for stage in STAGES),
     *(f"first_{event_class}_at" for event_class in DATED),
 )
@@ -144,7 +135,7 @@ class Sources:
 
     @cached_property
     def everything(self) -> dict[str, DataFrame]:
-        """By its name every table that is stored, and `requests`."""
+        """By its name every table that is stored, and `requests`, as they are when they are first asked for."""
         found = {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
         return {**found, REQUESTS.name: self.requests}
 

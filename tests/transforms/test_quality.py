@@ -1,6 +1,7 @@
 """Checks of every kind on a handful of rows, some of which fail."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -303,3 +304,11 @@ def test_of_a_table_with_few_new_rows_the_others_are_not_looked_at_again(spark: 
         "not_null": (21, 0),
         "accepted_values": (21, 1),
     }
+
+
+def test_what_a_check_with_another_rule_found_is_not_known(spark: SparkSession) -> None:
+    rows = pets(spark, ("ada", "tom", "cat"), ("bo", "rex", "dog"))
+    known = known_of(spark, rows, rows, *of_contract(PETS), OF_KIND)
+    checks = [*of_contract(PETS), replace(OF_KIND, condition="`kind` = 'cat'")]
+    found = run_checks(spark, rows, checks, known).where("check_kind = 'accepted_values'").collect()
+    assert [outcome(row)[:2] for row in found] == [(2, 1)]
