@@ -72,7 +72,9 @@ def run_checks(
         if (before := known.before(check)) and known.same.issuperset(_names(check))
     }
     left = {number: check for number, check in possible.items() if number not in found}
-    size, known = _little_changed(tables, known)
+    size = {possible[n].table.name: own.checked for n, own in found.items() if possible[n].kind is CheckKind.UNIQUE}
+    changed, known = _little_changed(tables, known)
+    size |= changed
     found |= _of_one(tables, {number: check for number, check in left.items() if check.of is None}, known, size)
     found |= _of_two(tables, {number: check for number, check in left.items() if check.of is not None}, known)
     rows = [_row(check, found.get(number, _Finding(0))) for number, check in possible.items()]
