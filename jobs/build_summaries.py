@@ -77,7 +77,7 @@ def build(
             held.callback(session.stop)
         for target in targets:
             target.check(session)
-        make = partial(_bring_up_to_date, session, settings, warehouse, only, full=full, anew=anew or full)
+        make = partial(_bring_up_to_date, session, settings, warehouse, only, full=full, anew=anew)
         again_if_lost(make, "build_summaries")
         for target in targets:
             began = time.monotonic()

@@ -1,6 +1,6 @@
 """How a summary is made: of what, anew or, where little is new, by parts."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 
 from jobs.sources import Sources
 from schemas.contract import TableContract
+from transforms.increments import without_rows
 
 Since = Mapping[str, int]
 """The versions that a stored summary was made of, by `<table>_version`."""
@@ -21,6 +22,11 @@ class Part:
     rows: DataFrame
     days: Days | None = None
     """None: `rows` are the whole summary."""
+
+
+def with_keys_anew(stored: DataFrame, rows: DataFrame, keys: DataFrame, names: Sequence[str]) -> Part:
+    """The whole of a summary: `rows` in place of those stored whose columns `names` are as those of one of `keys`."""
+    return Part(without_rows(stored, keys, names).unionByName(rows.select(*stored.columns)))
 
 
 PartOf = Callable[[Sources, Since], Part | None]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.parts import Part, Since, Summary, anew_if_changed
+from jobs.parts import Part, Since, Summary, anew_if_changed, with_keys_anew
 from jobs.providers import limits_of
 from jobs.sources import Sources
 from jobs.tables import kept
@@ -92,8 +92,7 @@ def _sessions_part(sources: Sources, since: Since) -> Part | None:
         return None
     people = kept(engagements(changed).select("person_key").distinct())
     rows = to_sessions(with_rows(events, people, ["person_key"]), _rules(sources))
-    stored = sources.stored(SESSIONS)
-    return Part(without_rows(stored, people, ["person_key"]).unionByName(rows.select(*stored.columns)))
+    return with_keys_anew(sources.stored(SESSIONS), rows, people, ["person_key"])
 
 
 def _daily_activity(sources: Sources) -> DataFrame:

@@ -290,12 +290,18 @@ class Sources:
         """Whether each of the tables of which a summary was made is as it was."""
         loaded = all(self.is_as_it_was(t, since) for t in of if t in _LOADED)
         others = [t for t in of if t not in _LOADED and t not in _MADE]
-        newest = [(t, self.version_of(t) if tables.is_there(self._warehouse, t) else None) for t in others]
         made = [t for t in of if t in _MADE and (t in _OF_PEOPLE or _version(t) in since)]
         # Stored ones of people may be older than what they are made of: a run may make some tables only.
         are_fresh = all(self.is_fresh(t) for t in made if t in _OF_PEOPLE)
-        are_same = all(self._is_same(t, since, version) for t, version in newest)
-        return loaded and are_fresh and are_same and all(self._is_same(t, since, self.version_of(t)) for t in made)
+        return (
+            loaded
+            and are_fresh
+            and all(self._is_same(t, since, self.version_of(t)) for t in made)
+            and all(self._is_same(t, since, self._newest(t)) for t in others)
+        )
+
+    def _newest(self, contract: TableContract) -> int | None:
+        return self.version_of(contract) if tables.is_there(self._warehouse, contract) else None
 
     def is_as_it_was(self, contract: TableContract, since: Mapping[str, int]) -> bool:
         """Whether a table has the rows of which a summary was made, be it in other files."""
@@ -444,10 +450,9 @@ class Sources:
         difference = self.difference(contract, since)
         if difference is None or _version(contract) not in since:
             return None
-        before, now = self.before(contract, since), self.stored(contract)
-        near = is_of(contract, difference.days) if contract.partitioned_by else F.lit(True)
-        gone, new = _in_files(before.where(near), difference.removed), _in_files(now.where(near), difference.added)
-        return Change(before, gone, new)
+        before, days = self.before(contract, since), difference.days
+        gone = _in_files(before, contract, days, difference.removed)
+        return Change(before, gone, _in_files(self.stored(contract), contract, days, difference.added))
 
     def new_events(self, since: Mapping[str, int]) -> DataFrame | None:
         """The rows of `events` that are new since a summary was made; None if nothing says which.
@@ -462,10 +467,10 @@ class Sources:
 
     def _added(self, events: tables.Difference, since: Mapping[str, int]) -> DataFrame:
         """The rows of `events` in added files, without those that a compaction took over from removed ones."""
-        found = _in_files(self.stored(EVENTS).where(is_of(EVENTS, events.days)), events.added)
+        found = _in_files(self.stored(EVENTS), EVENTS, events.days, events.added)
         if not events.removed:
             return found
-        were = _in_files(self.before(EVENTS, since).where(is_of(EVENTS, events.days)), events.removed)
+        were = _in_files(self.before(EVENTS, since), EVENTS, events.days, events.removed)
         return without_rows(found, were, EVENTS.key)
 
     def _new_keys(self, events: tables.Difference, states: tables.Difference, since: Mapping[str, int]) -> DataFrame:
@@ -474,9 +479,9 @@ class Sources:
         keys = found.select("provider", F.col("message_account").alias("account"), "message_id")
         if states.days:
             version = ("client_id", "message_id", "version", "record")
-            new = _in_files(self.stored(SAILTHRU_MESSAGES).where(is_of(SAILTHRU_MESSAGES, states.days)), states.added)
-            old = self.before(SAILTHRU_MESSAGES, since).where(is_of(SAILTHRU_MESSAGES, states.days))
-            changed = without_rows(new.select(*version), _in_files(old, states.removed).select(*version), version)
+            change = self.change(SAILTHRU_MESSAGES, since)
+            assert change is not None  # or nothing would say on which days
+            changed = without_rows(change.new.select(*version), change.gone.select(*version), version)
             own = changed.select(F.lit("sailthru").alias("provider"), F.col("client_id").alias("account"), "message_id")
             keys = keys.unionByName(own)
         return keys.distinct()
@@ -495,8 +500,12 @@ def _key(since: Mapping[str, int], *contracts: TableContract) -> tuple[int, ...]
     return tuple(since.get(_version(contract), -1) for contract in contracts)
 
 
-def _in_files(rows: DataFrame, names: frozenset[str]) -> DataFrame:
-    return rows.where(F.col("_metadata.file_name").isin(sorted(names)))
+def _in_files(
+    rows: DataFrame, contract: TableContract, days: frozenset[date | None], names: frozenset[str]
+) -> DataFrame:
+    """The rows of a table that files of these names hold, all of them of `days` if it is partitioned by day."""
+    near = rows.where(is_of(contract, days)) if contract.partitioned_by else rows
+    return near.where(F.col("_metadata.file_name").isin(sorted(names)))
 
 
 def _with_message_account(events: DataFrame) -> DataFrame:

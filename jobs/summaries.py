@@ -6,7 +6,7 @@ from datetime import timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.parts import Days, Part, PartOf, Since, Summary
+from jobs.parts import Days, Part, PartOf, Since, Summary, with_keys_anew
 from jobs.people import PEOPLE
 from jobs.providers import PROVIDERS
 from jobs.quality import Known, run_checks
@@ -136,7 +136,7 @@ def _campaigns_part(sources: Sources, since: Since) -> Part | None:
     keys = kept(_campaigns_of(sources, touched, since).unionByName(renamed).distinct())
     messages = with_rows(of_campaign(sources.of(MESSAGES)), keys, CAMPAIGN_KEY)
     rows = _campaigns_out_of(sources, messages, recipients)
-    return Part(without_rows(stored, keys, CAMPAIGN_KEY).unionByName(rows.select(*stored.columns)))
+    return with_keys_anew(stored, rows, keys, CAMPAIGN_KEY)
 
 
 def _campaigns_of(sources: Sources, touched: Touched, since: Since) -> DataFrame:
@@ -191,8 +191,8 @@ def _recipient_totals_part(sources: Sources, since: Since) -> Part | None:
     theirs = sources.recipients(since)
     if theirs is None:
         return None
-    rows, stored = _totals_of(sources, theirs.journeys), sources.stored(RECIPIENT_TOTALS)
-    return Part(without_rows(stored, theirs.keys, RECIPIENT_KEY).unionByName(rows.select(*stored.columns)))
+    stored = sources.stored(RECIPIENT_TOTALS)
+    return with_keys_anew(stored, _totals_of(sources, theirs.journeys), theirs.keys, RECIPIENT_KEY)
 
 
 def _invitations(sources: Sources) -> DataFrame:
