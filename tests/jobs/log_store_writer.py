@@ -38,7 +38,6 @@ SETTINGS = (
     "spark.conf.spark.sql.adaptive.enabled=false",
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
-    "spark.conf.spark.databricks.delta.writeChecksumFile.enabled=false",
     "spark.conf.spark.databricks.delta.merge.materializeSource=none",
 )
 

@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("LOG_STORE_ROUNDS", "1"))
 COMMITS = 50
 """Of each of the two writers in each round."""
-DELAY_MS = 500
+DELAY_MS = 250
 """Of each commit. With a server as near as this one the fault hides; the longer, the more often two writers meet."""
 KINDS = ("append", "append", "merge", "append", "optimize")
 

@@ -34,6 +34,7 @@ from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
+from schemas.sailthru import SAILTHRU_MESSAGES
 from tests.conftest import settings_for
 from tests.jobs.test_tables import DAYS
 from tests.tables import (
@@ -73,6 +74,21 @@ def days(spark: SparkSession, tmp_path: Path) -> Path:
         add(spark, tmp_path, rows)
     add(spark, tmp_path, [(date(2025, 10, 28), 1)])
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def batches(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse that three batches of one file each were loaded into; no test changes it."""
+    folder = tmp_path_factory.mktemp("batches")
+    generate_ses(folder / "input", events=60, seed=1, forms=Forms.plain(), events_per_file=20)
+    load(settings_for(folder, "max_files_per_batch=1"), spark=spark)
+    return folder / "warehouse"
+
+
+@pytest.fixture
+def loaded(batches: Path, tmp_path: Path) -> Path:
+    """A copy of it that the test may change."""
+    return shutil.copytree(batches, tmp_path / "warehouse")
 
 
 def compact(spark: SparkSession, warehouse: Path, contract: TableContract, target_bytes: int) -> int:
@@ -131,17 +147,13 @@ def test_only_what_can_do_with_half_its_files_is_written_again() -> None:
 
 
 def test_a_dry_run_says_what_would_be_and_changes_nothing(
-    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, loaded: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = settings_for(tmp_path, "progress=json", "maintenance.retention_hours=24")
-    generate_ses(Path(settings.input), events=60, seed=1, forms=Forms.plain(), events_per_file=20)
-    load(settings_for(tmp_path, "max_files_per_batch=1"), spark=spark)
-    warehouse = Path(settings.warehouse)
-    orphan = aged_copy(warehouse, EVENTS, hours=30)
-    before = sorted(warehouse.rglob("*"))
-    capsys.readouterr()
+    settings = settings_for(loaded.parent, "progress=json", "maintenance.retention_hours=24")
+    orphan = aged_copy(loaded, EVENTS, hours=30)
+    before = sorted(loaded.rglob("*"))
     would = maintain(settings, only=[EVENTS.name, FILES.name], dry_run=True, spark=spark)
-    assert sorted(warehouse.rglob("*")) == before
+    assert sorted(loaded.rglob("*")) == before
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["table"] for line in lines[:-1]] == [one.table for one in would]
     assert lines[-1]["dry_run"]
@@ -196,11 +208,9 @@ def test_temporary_files_of_killed_writers_go_when_they_are_old(tmp_path: Path) 
 
 
 def test_commits_of_others_in_the_way_are_waited_for(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, loaded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = settings_for(tmp_path)
-    generate_ses(Path(settings.input), events=40, seed=1, forms=Forms.plain(), events_per_file=20)
-    load(settings_for(tmp_path, "max_files_per_batch=1"), spark=spark)
+    settings = settings_for(loaded.parent)
     conflicts, wanted = iter(range(100)), 2
     real = maintenance._compact_some
 
@@ -215,20 +225,17 @@ def test_commits_of_others_in_the_way_are_waited_for(
     wanted = 100
     with pytest.raises(MaintenanceError, match="1 of 2 tables: events: others changed it"):
         maintain(settings, only=only, spark=spark)
-    assert re.search(r"files: 2 files of \S+, put together to 1 file", capsys.readouterr().out), "others are done"
-    assert len(data_files(Path(settings.warehouse), FILES)) == 1
+    assert re.search(r"files: 3 files of \S+, put together to 1 file", capsys.readouterr().out), "others are done"
+    assert len(data_files(loaded, FILES)) == 1
     conflicts, wanted = iter(range(100)), 2
     (done,) = maintain(settings, only=only[:1], spark=spark)
     assert done.parts > 0
     assert done.failure is None
 
 
-def test_who_changes_rows_is_waited_for_and_who_adds_them_is_not(spark: SparkSession, days: Path) -> None:
-    settings = settings_for(days)
-    generate_ses(Path(settings.input), events=40, seed=1, forms=Forms.plain(), events_per_file=20)
-    load(settings_for(days, "max_files_per_batch=1"), spark=spark)
-    with writing(Path(settings.warehouse), EVENTS.name):
-        assert compact(spark, Path(settings.warehouse), EVENTS, MIB) > 0
+def test_who_changes_rows_is_waited_for_and_who_adds_them_is_not(spark: SparkSession, days: Path, loaded: Path) -> None:
+    with writing(loaded, EVENTS.name):
+        assert compact(spark, loaded, EVENTS, MIB) > 0
     before = data_files(days, DAYS)
     with writing(days, DAYS.name):
         waiting = threading.Thread(target=compact, args=(spark, days, DAYS, MIB))
@@ -299,21 +306,21 @@ def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
 
 @pytest.mark.slow
 def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
-    """Both providers in many batches, after each of which the stream compacts, and the job all the time beside it."""
+    """Both providers in many batches, after each of which the stream compacts all tables, and a job beside it some."""
     source, warehouse = tmp_path / "input", tmp_path / "warehouse"
     forms = Forms(odd_file_kinds=(), broken=0.1)
     ses = generate_ses(source, events=200, seed=5, forms=forms, events_per_file=20)
     sailthru = generate_sailthru(source, messages=30, seed=5, days=1, update_days=1)
-    overrides = ("max_files_per_batch=5", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
+    overrides = ("max_files_per_batch=8", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
     maintained_times = 0
     with ThreadPoolExecutor(1) as beside:
         stream = beside.submit(load, settings, spark=spark)
         while not stream.done():
             if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
-                maintain(settings, spark=spark)
+                maintain(settings, only=[EVENTS.name, FILES.name, SAILTHRU_MESSAGES.name], spark=spark)
                 maintained_times += 1
-            wait([stream], timeout=3)
+            wait([stream], timeout=5)
         stream.result()  # raises what ended it
     assert maintained_times > 1
     maintain(settings, spark=spark)
@@ -330,11 +337,11 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
 def test_a_stream_puts_files_together_every_so_many_batches(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    truth = generate_ses(tmp_path / "input", events=120, seed=6, forms=Forms.plain(), events_per_file=30)
+    truth = generate_ses(tmp_path / "input", events=90, seed=6, forms=Forms.plain(), events_per_file=30)
     settings = settings_for(tmp_path, "max_files_per_batch=1", "maintenance.every_batches=2")
     reports = load(settings, spark=spark)
-    assert len(reports) == 4
+    assert len(reports) == 3
     told = [line.split()[1] for line in capsys.readouterr().out.splitlines() if ", put together to " in line]
-    assert Counter(told)["files:"] == 2
-    assert len(data_files(tmp_path / "warehouse", FILES)) == 1
+    assert Counter(told)["files:"] == 1
+    assert len(data_files(tmp_path / "warehouse", FILES)) == 2
     assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
