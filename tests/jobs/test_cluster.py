@@ -131,7 +131,8 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     assert "WRITE" in done[done.index("OPTIMIZE") :], done
     assert queue.count() == 0
     assert re.search(r"ses batch \d+: an executor was lost", output)
-    said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))
+    one_executor = ("--set", "spark.conf.spark.cores.max=1")  # is the quicker for so few rows
+    said(start(cluster, place, "build_summaries", "--only", "messages,region_summary", *one_executor))
     wanted = expected(truth, SailthruTruth(), requests)
     names = (*MESSAGE_KEY, *COUNT_OF_CLASS.values())
     messages = [dict(zip(MESSAGE_KEY, key, strict=True)) | row for key, row in wanted.messages.items()]

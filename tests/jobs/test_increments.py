@@ -25,7 +25,7 @@ from jobs import quality
 from jobs import sources as sources_module
 from jobs.build_summaries import build
 from jobs.generator import Forms, generate_purchases, generate_requests, generate_sailthru, generate_ses
-from jobs.maintenance import compact, vacuum
+from jobs.maintenance import vacuum
 from jobs.parts import anew_if_changed
 from jobs.stream_events import load
 from jobs.summaries import SUMMARIES
@@ -37,6 +37,7 @@ from schemas.restatement import RESTATEMENT
 from schemas.sailthru import PROFILE_VERSIONS, SAILTHRU_MESSAGES
 from schemas.sessions import SESSIONS
 from tests.conftest import settings_for
+from tests.jobs.test_maintain_tables import MIB, compact
 from tests.tables import everything, rows_of
 
 INCREMENTS = int(os.environ.get("INCREMENTS", "0"))
@@ -97,7 +98,7 @@ def some_of(names: Sequence[str], chance: random.Random) -> set[str]:
 def compact_some(spark: SparkSession, warehouse: Path) -> None:
     """Tables that summaries are made of, and some summaries, which are made of each other."""
     scattered = (EVENTS, SAILTHRU_MESSAGES, PROFILE_VERSIONS, JOURNEYS, MESSAGES, PERSON_EVENTS)
-    assert [part for contract in scattered for part in compact(spark, warehouse, contract, 2**20)]
+    assert sum(compact(spark, warehouse, contract, MIB) for contract in scattered) > 0
 
 
 @pytest.mark.slow
@@ -202,3 +203,42 @@ def test_a_summary_made_alone_is_of_what_is_there_now(spark: SparkSession, tmp_p
     assert found > before
     build(settings, only=["person_events", *alone], spark=spark)
     assert opened() == found
+
+
+def test_only_what_was_added_is_new_though_files_were_put_together(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a compaction alone nothing is new; of one between loads no row that was there before."""
+    monkeypatch.setattr(sources_module, "MOST_TOUCHED", 1.0)
+    settings, only = settings_for(tmp_path, "progress=json"), ["journeys", "messages"]
+    warehouse = Path(settings.warehouse)
+
+    def bring_more(seed: int) -> int:
+        before = len(rows_of(warehouse, EVENTS)) if (warehouse / "events").exists() else 0
+        generate_ses(Path(settings.input) / f"ses/{seed}", events=60, seed=seed, forms=Forms.plain(), days=2)
+        load(settings, spark=spark)
+        return len(rows_of(warehouse, EVENTS)) - before
+
+    bring_more(1)
+    bring_more(2)
+    build(settings, only=only, spark=spark)
+    since = {"events_version": DeltaTable(str(warehouse / "events")).version()}
+    assert compact(spark, warehouse, EVENTS, MIB) > 0
+    assert compact(spark, warehouse, JOURNEYS, 1) == 0
+    assert hows(settings, only, spark) == ["nothing new"] * 2
+    new = bring_more(3)
+    assert compact(spark, warehouse, EVENTS, MIB) > 0
+    new += bring_more(4)
+    rows = sources_module.Sources(spark, settings, full=False).new_events(since)
+    assert rows is not None
+    assert rows.count() == new == rows.select("event_id").distinct().count()
+    assert hows(settings, only, spark) == ["brought up to date"] * 2
+
+
+def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
+    """How each summary was made by a build."""
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.build_summaries._tell", lambda _rows, _name, how, *_: told.append(how))
+        build(settings, only=only, spark=spark)
+    return told

@@ -43,9 +43,9 @@ def test_the_jar_has_the_same_bytes_whenever_it_is_built(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_two_drivers_lose_commits_with_the_log_store_of_delta(pair: "Pair") -> None:
     """Without this the next test would prove nothing."""
-    for _ in range(5):  # it takes two puts at nearly the same time
+    for _ in range(10):  # it takes two puts at nearly the same time
         table = pair.make_table("s3")
-        done = pair.write(table, commits=10, kinds=["append"])
+        done = pair.write(table, commits=5, kinds=["append"])
         missing = acknowledged(done) - table.rows()
         print(f"{len(missing)} of {len(acknowledged(done))} acknowledged rows are gone")
         if missing:

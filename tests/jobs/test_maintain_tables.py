@@ -20,20 +20,15 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from conf.errors import ConfigurationError
-from conf.settings import Settings
 from jobs import maintenance, tables
-from jobs import sources as sources_module
-from jobs.build_summaries import build
 from jobs.generator import Forms, generate_sailthru, generate_ses
 from jobs.locks import only_maintenance, writing
 from jobs.maintain_tables import MaintenanceError, maintain
 from jobs.maintenance import Files, maintained, remove_left_over, scattered, vacuum
-from jobs.sources import Sources
 from jobs.stream_events import load
 from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
-from schemas.journeys import JOURNEYS
 from schemas.sailthru import SAILTHRU_MESSAGES
 from tests.conftest import settings_for
 from tests.jobs.test_tables import DAYS
@@ -258,49 +253,6 @@ def test_another_maintenance_and_a_name_that_is_none_are_refused(spark: SparkSes
         maintain(settings, spark=spark)
 
 
-# --- What is made of the tables
-
-
-def test_only_what_was_added_is_new_though_files_were_put_together(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a compaction alone nothing is new; of one between loads no row that was there before."""
-    monkeypatch.setattr(sources_module, "MOST_TOUCHED", 1.0)
-    settings, only = settings_for(tmp_path, "progress=json"), ["journeys", "messages"]
-    warehouse = Path(settings.warehouse)
-
-    def bring(seed: int) -> int:
-        before = len(rows_of(warehouse, EVENTS)) if (warehouse / "events").exists() else 0
-        generate_ses(Path(settings.input) / f"ses/{seed}", events=60, seed=seed, forms=Forms.plain(), days=2)
-        load(settings, spark=spark)
-        return len(rows_of(warehouse, EVENTS)) - before
-
-    bring(1)
-    bring(2)
-    build(settings, only=only, spark=spark)
-    since = {"events_version": DeltaTable(str(warehouse / "events")).version()}
-    assert compact(spark, warehouse, EVENTS, MIB) > 0
-    assert compact(spark, warehouse, JOURNEYS, 1) == 0
-    assert hows(settings, only, spark) == ["nothing new"] * 2
-    new = bring(3)
-    assert compact(spark, warehouse, EVENTS, MIB) > 0
-    new += bring(4)
-    sources = Sources(spark, settings, full=False)
-    rows = sources.new_events(since)
-    assert rows is not None
-    assert rows.count() == new == rows.select("event_id").distinct().count()
-    assert hows(settings, only, spark) == ["brought up to date"] * 2
-
-
-def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
-    """How each summary was made by a build."""
-    told: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobs.build_summaries._tell", lambda _rows, _name, how, *_: told.append(how))
-        build(settings, only=only, spark=spark)
-    return told
-
-
 # --- Beside the stream
 
 
@@ -311,7 +263,7 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
     forms = Forms(odd_file_kinds=(), broken=0.1)
     ses = generate_ses(source, events=200, seed=5, forms=forms, events_per_file=20)
     sailthru = generate_sailthru(source, messages=30, seed=5, days=1, update_days=1)
-    overrides = ("max_files_per_batch=8", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
+    overrides = ("max_files_per_batch=12", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
     maintained_times = 0
     with ThreadPoolExecutor(1) as beside:
