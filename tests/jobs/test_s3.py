@@ -17,9 +17,10 @@ from conf.errors import ConfigurationError
 from conf.settings import S3Settings, Settings
 from jobs import s3 as store
 from jobs.build_summaries import build
-from jobs.generator import generate_ses
+from jobs.generator import generate_sailthru, generate_ses
 from jobs.locks import only_builder, only_loader, only_replay, writing_events
 from jobs.reading import odd_among
+from jobs.s3 import S3Path
 from jobs.storage import FoundFile, list_files, location
 from jobs.stream_events import load
 from schemas.events import EVENTS
@@ -29,7 +30,24 @@ from schemas.region_summary import region_summary
 from tests.conftest import settings_for
 from tests.jobs.test_stream_events import event
 from tests.s3 import Bucket, S3Server
-from tests.tables import everything, rows_of
+from tests.tables import assert_events_are_truth, assert_files_are_truth, assert_is_sailthru_truth, everything, rows_of
+
+
+def test_both_providers_load_from_s3_into_s3_as_the_truth_says(
+    spark: SparkSession, bucket: Bucket, tmp_path: Path
+) -> None:
+    ses = generate_ses(tmp_path / "input", events=400, seed=3, events_per_file=50)
+    sailthru = generate_sailthru(tmp_path / "input", messages=30, seed=3, days=1, update_days=1)
+    bucket.upload(tmp_path / "input", "in put")
+    load(on_s3(bucket), spark=spark)  # that of several batches is the cluster's test
+    assert_events_are_truth(warehouse_of(bucket), ses)
+    assert_is_sailthru_truth(warehouse_of(bucket), sailthru)
+    files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
+    assert_files_are_truth(warehouse_of(bucket), S3Path(bucket.name, "in put"), files, quarantine)
+    assert {row["bucket"] for row in rows_of(warehouse_of(bucket), EVENTS, ["bucket"])} == {bucket.name}
+    before = everything(warehouse_of(bucket))
+    assert load(on_s3(bucket), spark=spark) == []
+    assert everything(warehouse_of(bucket)) == before
 
 
 def test_summaries_on_s3_are_brought_up_to_date_there(spark: SparkSession, bucket: Bucket, tmp_path: Path) -> None:
