@@ -258,12 +258,12 @@ def test_another_maintenance_and_a_name_that_is_none_are_refused(spark: SparkSes
 
 @pytest.mark.slow
 def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
-    """Both providers in many batches, after each of which the stream compacts all tables, and a job beside it some."""
+    """Both providers in several batches, after each of which the stream compacts; beside it the job does, too."""
     source, warehouse = tmp_path / "input", tmp_path / "warehouse"
     forms = Forms(odd_file_kinds=(), broken=0.1)
     ses = generate_ses(source, events=200, seed=5, forms=forms, events_per_file=20)
     sailthru = generate_sailthru(source, messages=30, seed=5, days=1, update_days=1)
-    overrides = ("max_files_per_batch=12", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
+    overrides = ("max_files_per_batch=8", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
     maintained_times = 0
     with ThreadPoolExecutor(1) as beside:
@@ -272,7 +272,7 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
             if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
                 maintain(settings, only=[EVENTS.name, FILES.name, SAILTHRU_MESSAGES.name], spark=spark)
                 maintained_times += 1
-            wait([stream], timeout=5)
+            wait([stream], timeout=3)
         stream.result()  # raises what ended it
     assert maintained_times > 1
     maintain(settings, spark=spark)
