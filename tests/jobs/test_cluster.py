@@ -15,6 +15,7 @@ from conf.settings import Settings
 from jobs.generator import Forms, SailthruTruth, generate_requests, generate_ses
 from jobs.maintain_tables import maintain
 from jobs.s3 import S3Path
+from jobs.storage import location
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.messages import MESSAGES
@@ -54,32 +55,28 @@ def said(job: subprocess.Popen[str]) -> str:
     return output
 
 
-def compact_beside(job: subprocess.Popen[str], warehouse: Path, settings: Settings, spark: SparkSession) -> None:
-    """Put files together again and again until the job ends; where nothing is new, that would change nothing."""
-    seen = batches(warehouse)
+def compact_beside(job: subprocess.Popen[str], settings: Settings, spark: SparkSession) -> None:
+    """Put files together again and again until the job ends."""
+    ledger = location(settings.warehouse) / FILES.name / "_delta_log" / f"{1:020}.json"
     while job.poll() is None:
-        if (found := batches(warehouse)) > seen:
+        if ledger.exists():
             maintain(settings, only=[EVENTS.name, FILES.name], spark=spark)
-            seen = found
-        time.sleep(1)
-
-
-def batches(warehouse: Path) -> int:
-    """How many batches have their events in the table, whether or not they are in the ledger."""
-    return operations(warehouse / EVENTS.name).count("WRITE")
+        time.sleep(5)  # else it takes the cores from what it is beside
 
 
 def strike(cluster: Cluster, warehouse: Path) -> None:
     """Kill one worker while it reads, the other when its executor holds rows of a batch that is committed in part."""
-    second = batches(warehouse) + 2
+    written = operations(warehouse / EVENTS.name).count("WRITE")
     workers = cluster.alive
     wait_until(lambda: any(worker.runs_python for worker in workers), "a task that runs Python")
     workers.sort(key=lambda worker: worker.runs_python)
     survivor, struck = workers
     assert struck.kill()
     cluster.add_worker()
-    wait_until(lambda: batches(warehouse) == second, "the events of the second batch")
+    second = written + 2
+    wait_until(lambda: operations(warehouse / EVENTS.name).count("WRITE") == second, "the events of the second batch")
     assert survivor.kill()
+    cluster.add_worker()
 
 
 @pytest.mark.slow
@@ -108,7 +105,7 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
         job = start(cluster, place, "stream_events", "--available-now", *options)
         with ThreadPoolExecutor(1) as beside:
             try:
-                compacting = beside.submit(compact_beside, job, warehouse, settings, spark)
+                compacting = beside.submit(compact_beside, job, settings, spark)
                 if struck:
                     strike(cluster, warehouse)
                 output = said(job)
@@ -131,8 +128,7 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     assert "WRITE" in done[done.index("OPTIMIZE") :], done
     assert queue.count() == 0
     assert re.search(r"ses batch \d+: an executor was lost", output)
-    one_executor = ("--set", "spark.conf.spark.cores.max=1")  # is the quicker for so few rows
-    said(start(cluster, place, "build_summaries", "--only", "messages,region_summary", *one_executor))
+    said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))
     wanted = expected(truth, SailthruTruth(), requests)
     names = (*MESSAGE_KEY, *COUNT_OF_CLASS.values())
     messages = [dict(zip(MESSAGE_KEY, key, strict=True)) | row for key, row in wanted.messages.items()]

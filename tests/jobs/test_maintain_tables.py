@@ -29,7 +29,6 @@ from jobs.stream_events import load
 from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
-from schemas.sailthru import SAILTHRU_MESSAGES
 from tests.conftest import settings_for
 from tests.jobs.test_tables import DAYS
 from tests.tables import (
@@ -258,7 +257,7 @@ def test_another_maintenance_and_a_name_that_is_none_are_refused(spark: SparkSes
 
 @pytest.mark.slow
 def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
-    """Both providers in several batches, after each of which the stream compacts; beside it the job does, too."""
+    """Both providers in some batches, after each of which the stream compacts, and the job all the time beside it."""
     source, warehouse = tmp_path / "input", tmp_path / "warehouse"
     forms = Forms(odd_file_kinds=(), broken=0.1)
     ses = generate_ses(source, events=200, seed=5, forms=forms, events_per_file=20)
@@ -270,7 +269,7 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
         stream = beside.submit(load, settings, spark=spark)
         while not stream.done():
             if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
-                maintain(settings, only=[EVENTS.name, FILES.name, SAILTHRU_MESSAGES.name], spark=spark)
+                maintain(settings, spark=spark)
                 maintained_times += 1
             wait([stream], timeout=3)
         stream.result()  # raises what ended it
@@ -289,11 +288,11 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
 def test_a_stream_puts_files_together_every_so_many_batches(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    truth = generate_ses(tmp_path / "input", events=90, seed=6, forms=Forms.plain(), events_per_file=30)
+    truth = generate_ses(tmp_path / "input", events=120, seed=6, forms=Forms.plain(), events_per_file=30)
     settings = settings_for(tmp_path, "max_files_per_batch=1", "maintenance.every_batches=2")
     reports = load(settings, spark=spark)
-    assert len(reports) == 3
+    assert len(reports) == 4
     told = [line.split()[1] for line in capsys.readouterr().out.splitlines() if ", put together to " in line]
-    assert Counter(told)["files:"] == 1
-    assert len(data_files(tmp_path / "warehouse", FILES)) == 2
+    assert Counter(told)["files:"] == 2
+    assert len(data_files(tmp_path / "warehouse", FILES)) == 1
     assert_is_truth(tmp_path / "warehouse", tmp_path / "input", truth)
