@@ -1,9 +1,12 @@
 """The scripts a person starts, in copies of the project without packages and without Spark."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import pyspark
 import pytest
 
 PROJECT = Path(__file__).parent.parent
@@ -28,7 +31,7 @@ FAKE_PYTHON = """#!/bin/sh
 echo "$@" >> "$CALLS"
 case "$*" in
     "-c import ensurepip"*) exit 0 ;;
-    "-m venv --clear "*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
+    "-m venv --clear "*) mkdir -p "$4/bin" "$4/lib/python3.11/site-packages" && cp "$0" "$4/bin/python" ;;
     *" -m jobs "*) echo "pid $$ in $PWD with Java $JAVA_HOME:" "$@" ;;
 esac
 while [ $# -gt 0 ]; do
@@ -291,3 +294,15 @@ def test_java_gets_the_trust_store_of_the_machine_if_there_is_one(tmp_path: Path
     # then
     option = f"<-Djavax.net.ssl.trustStore={tmp_path}/bin/../trust-store>\n"
     assert output == (option if is_there else "") + "<-x>\n"
+
+
+def test_processes_that_spark_starts_take_the_pyspark_that_is_compiled() -> None:
+    # given
+    package = Path(pyspark.__file__).parent
+    zips = [str(file) for file in (package / "python" / "lib").glob("*.zip")]
+    assert len(zips) == 2, "as Spark puts them on the path"
+    # when
+    ask = [sys.executable, "-c", "import py4j, pyspark; print(py4j.__file__); print(pyspark.__file__)"]
+    taken = subprocess.check_output(ask, env={"PYTHONPATH": os.pathsep.join(zips)}, text=True).splitlines()
+    # then
+    assert taken == [str(package.parent / name / "__init__.py") for name in ("py4j", "pyspark")]
