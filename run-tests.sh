@@ -9,6 +9,7 @@ source "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/.ci/environment.sh
 prepare_python dev
 prepare_java
 cd -- "$project"
+prepare_classes
 
 failed=0
 if [ $# -eq 0 ]; then

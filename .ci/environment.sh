@@ -2,6 +2,7 @@
 #
 #   prepare_python runtime|notebook|dev   .venv holds the packages of requirements.lock (and requirements-<set>.lock)
 #   prepare_java                          JAVA_HOME is a Java 17 or 21 that Spark can start
+#   prepare_classes                       SPARK_CLASSES is an archive of classes with which tests start Spark sooner
 #
 # Everything lands in .venv and .cache, both of which may be deleted at any time when no job runs.
 # Each set-up step ends with its stamp or a rename, so that an interrupted one is done again.
@@ -180,4 +181,23 @@ prepare_java() {
         exec 8>&-
     fi
     export JAVA_HOME=$home
+}
+
+# --- Spark's classes -------------------------------------------------------------------------------------------------
+
+# The archive names the jars and the Java that it is made of, and goes with the packages. Java starts as well without
+# one, with one that does not fit, or with an empty one, which is what is left where it cannot make any.
+prepare_classes() {
+    export SPARK_CLASSES=$venv/spark-classes-${JAVA_HOME##*/}
+    if ! [ -f "$SPARK_CLASSES" ]; then
+        exec 8>>"$cache/setup.lock"
+        lock exclusive 8
+        mkdir -p "$SPARK_CLASSES.conf"
+        if ! [ -f "$SPARK_CLASSES" ]; then
+            say "Archiving Spark's classes as Java has them in memory, once (about a minute) …"
+            "$venv/bin/python" -P -m tests.class_archive >"$cache/setup.log" 2>&1 ||
+                say "That failed (.cache/setup.log): tests start Spark without the archive, which takes longer."
+        fi
+        exec 8>&-
+    fi
 }

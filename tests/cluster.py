@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyspark
 
-from tests.servers import QUICK_JAVA, free_port
+from tests.servers import QUICK_ENVIRONMENT, QUICK_JAVA, free_port
 
 SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE_SECONDS = 600
@@ -123,7 +123,7 @@ class Cluster:
             return subprocess.Popen(
                 [*command, "--host", "127.0.0.1", *arguments],
                 cwd=self.folder,
-                env={**needed, **own, "SPARK_DAEMON_JAVA_OPTS": QUICK_JAVA, **self.environment},
+                env={**needed, **own, **QUICK_ENVIRONMENT, "SPARK_DAEMON_JAVA_OPTS": QUICK_JAVA, **self.environment},
                 stdout=log,
                 stderr=log,
             )

@@ -15,7 +15,7 @@ from jobs.session import build_session
 from tests import moto
 from tests.moto import Moto
 from tests.s3 import Bucket, S3Server, running, to_be
-from tests.servers import QUICK_JAVA
+from tests.servers import QUICK_ENVIRONMENT, QUICK_JAVA
 
 FEW = ("spark.shuffle_partitions=2", "features.windows=30", "spark.ui=false")
 """Settings of all tests: one window of features is as good as four, with a fourth of the columns."""
@@ -86,7 +86,10 @@ def spark(s3_to_be: S3Server, moto_to_be: Moto) -> Iterator[SparkSession]:
     """A session of two cores, two shuffle partitions, UTC, that can read PostgreSQL and S3 too."""
     java = () if COMPILED else (f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}",)
     settings = settings_for(Path("unused"), f"s3.endpoint={s3_to_be.endpoint}", "s3.lease_seconds=2", *java)
-    session = build_session(settings, "tests", POSTGRESQL)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {} if COMPILED else QUICK_ENVIRONMENT.items():
+            environment.setenv(name, value)
+        session = build_session(settings, "tests", POSTGRESQL)
     yield session
     session.stop()
 

@@ -18,7 +18,7 @@ from conf.settings import Settings
 from jobs.crash_points import VARIABLE
 from jobs.generator import generate_sailthru
 from tests.conftest import FEW, QUICK, settings_for
-from tests.servers import PROJECT, QUICK_JAVA
+from tests.servers import PROJECT, QUICK_ENVIRONMENT, QUICK_JAVA
 from tests.tables import STATE_TABLES, assert_balanced, everything
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "0"))
@@ -35,7 +35,7 @@ def start_job(job: str, *options: str, kill_at: str = "", master: str = "local[2
     command += ["--set", f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"]
     return subprocess.Popen(
         command,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at},
+        env={**os.environ, **QUICK_ENVIRONMENT, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,6 +1,7 @@
 """What programs that tests start need: a port of this machine, the moment of its first answer, a Java that is quick."""
 
 import contextlib
+import os
 import random
 import socket
 import subprocess
@@ -10,15 +11,22 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-QUICK_JAVA = (
+CLASSES = os.environ.get("SPARK_CLASSES", "")
+"""An archive of Spark's classes as Java has them in memory, made by `tests.class_archive`; empty: there is none."""
+BARE_JAVA = (
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC "
-    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote -Xlog:disable"
+    "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote -Xlog:disable "
+    f'"-Dlog4j2.configurationFile={PROJECT / "conf" / "log4j2.properties"}"'
 )
 """Java's quick compiler alone: a start takes a fifth less, and tests a quarter of the processor's time.
 
 Spark's classes are not verified, which spares a tenth of a short job. With that compiler alone Java keeps room for a
 fifth of the code, too little for Spark: what was compiled is thrown away and compiled again, for ever.
 """
+QUICK_JAVA = f'{BARE_JAVA} "-XX:SharedArchiveFile={CLASSES}"' if CLASSES else BARE_JAVA
+"""The same with the archive, which spares another tenth."""
+QUICK_ENVIRONMENT = {"SPARK_CONF_DIR": f"{CLASSES}.conf"} if CLASSES else {}
+"""For who starts Spark so: Java takes an archive only if all folders of its class path are empty."""
 _PATIENCE_SECONDS = 60
 
 

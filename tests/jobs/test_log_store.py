@@ -18,6 +18,7 @@ from deltalake import DeltaTable
 
 from jobs.log_store import build
 from tests.s3 import ACCESS_KEY, REGION, SECRET_KEY, Bucket, DelayingProxy, S3Server
+from tests.servers import QUICK_ENVIRONMENT
 from tests.tables import operations
 
 PROJECT = Path(__file__).parents[2]
@@ -142,7 +143,7 @@ def pair(s3: S3Server) -> Iterator[Pair]:
     proxy = DelayingProxy(s3, delay_ms=DELAY_MS)
     with ExitStack() as started:
         seen = started.enter_context(proxy.listening())
-        environment = {**os.environ, **seen.environment(), "PYTHONPATH": str(PROJECT)}
+        environment = {**os.environ, **QUICK_ENVIRONMENT, **seen.environment(), "PYTHONPATH": str(PROJECT)}
         writers = []
         for name in ("a", "b"):
             command = [sys.executable, "-P", "-m", "tests.jobs.log_store_writer", name]
