@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from conf.settings import Settings
 from jobs.generator import Forms, SailthruTruth, generate_requests, generate_ses
-from jobs.maintain_tables import maintain
+from jobs.maintenance import compact
 from jobs.s3 import S3Path
 from jobs.storage import location
 from schemas.events import EVENTS
@@ -57,10 +57,11 @@ def said(job: subprocess.Popen[str]) -> str:
 
 def compact_beside(job: subprocess.Popen[str], settings: Settings, spark: SparkSession) -> None:
     """Put files together again and again until the job ends."""
-    ledger = location(settings.warehouse) / FILES.name / "_delta_log" / f"{1:020}.json"
+    warehouse = location(settings.warehouse)
+    ledger = warehouse / FILES.name / "_delta_log" / f"{1:020}.json"
     while job.poll() is None:
-        if ledger.exists():
-            maintain(settings, only=[EVENTS.name, FILES.name], spark=spark)
+        for table in (EVENTS, FILES) if ledger.exists() else ():
+            list(compact(spark, warehouse, table, int(settings.maintenance.target_file_bytes)))
         time.sleep(5)  # else it takes the cores from what it is beside
 
 

@@ -26,6 +26,7 @@ from jobs.locks import only_maintenance, writing
 from jobs.maintain_tables import MaintenanceError, maintain
 from jobs.maintenance import Files, maintained, remove_left_over, scattered, vacuum
 from jobs.stream_events import load
+from schemas.catalog import TABLES
 from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
@@ -257,23 +258,30 @@ def test_another_maintenance_and_a_name_that_is_none_are_refused(spark: SparkSes
 
 @pytest.mark.slow
 def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
-    """Both providers in some batches, after each of which the stream compacts, and the job all the time beside it."""
+    """Both providers in some batches, after each of which the stream compacts.
+
+    Beside it are the whole job, once there are rows, and all the time what the job does to files.
+    """
     source, warehouse = tmp_path / "input", tmp_path / "warehouse"
     forms = Forms(odd_file_kinds=(), broken=0.1)
     ses = generate_ses(source, events=200, seed=5, forms=forms, events_per_file=20)
     sailthru = generate_sailthru(source, messages=30, seed=5, days=1, update_days=1)
     overrides = ("max_files_per_batch=8", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
-    maintained_times = 0
+    compacted_times = 0
     with ThreadPoolExecutor(1) as beside:
         stream = beside.submit(load, settings, spark=spark)
         while not stream.done():
             if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
-                maintain(settings, spark=spark)
-                maintained_times += 1
+                if not compacted_times:
+                    maintain(settings, spark=spark)
+                for table in TABLES:
+                    if tables.is_there(warehouse, table):
+                        compact(spark, warehouse, table, int(settings.maintenance.target_file_bytes))
+                compacted_times += 1
             wait([stream], timeout=3)
         stream.result()  # raises what ended it
-    assert maintained_times > 1
+    assert compacted_times > 1
     maintain(settings, spark=spark)
     assert_events_are_truth(warehouse, ses)
     assert_is_sailthru_truth(warehouse, sailthru)
