@@ -39,6 +39,7 @@ SETTINGS = (
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
     "spark.conf.spark.databricks.delta.merge.materializeSource=none",
+    "spark.conf.spark.databricks.delta.stats.collect=false",
 )
 
 
