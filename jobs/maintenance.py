@@ -116,20 +116,25 @@ def compact(
     done: set[Day] = set()
     sizes = ("spark.databricks.delta.optimize.maxFileSize", "spark.databricks.delta.optimize.minFileSize")
     with _configured(spark, {name: str(target_bytes) for name in sizes}):
-        while some := _insistently(partial(_compact_some, spark, warehouse, contract, target_bytes, done)):
-            reached("table compacted")
-            done |= some
-            yield some
+        is_more = True
+        while is_more:
+            some, is_more = _insistently(partial(_compact_some, spark, warehouse, contract, target_bytes, done))
+            if some:
+                reached("table compacted")
+                done |= some
+                yield some
 
 
 def _compact_some(
     spark: SparkSession, warehouse: Location, contract: TableContract, target_bytes: int, done: Collection[Day]
-) -> set[Day]:
+) -> tuple[set[Day], bool]:
+    """What one commit put together, and whether there was more than it takes."""
     with _writing(warehouse, contract):  # the files are looked at here: who was waited for may have done it
         found = scattered(files_of(spark, warehouse, contract), target_bytes)
-        some = _first([(day, files) for day, files in found.items() if day not in done], target_bytes)
+        left = [(day, files) for day, files in found.items() if day not in done]
+        some = _first(left, target_bytes)
         if not some:
-            return set()
+            return set(), False
         command = DeltaTable.forPath(spark, tables.uri(warehouse, contract)).optimize()
         if contract.partitioned_by:
             command = command.where(tables.on_days(contract, some))
@@ -137,7 +142,7 @@ def _compact_some(
             command.executeZOrderBy(*contract.statistics)
         else:  # one file each: in whichever order its rows are, it is read or it is not
             command.executeCompaction()
-    return set(some)
+    return set(some), len(some) < len(left)
 
 
 def _first(left: Iterable[tuple[Day, Files]], target_bytes: int) -> Mapping[Day, Files]:

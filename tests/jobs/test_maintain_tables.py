@@ -60,15 +60,25 @@ def numbers(warehouse: Path) -> Counter[tuple[date | None, int]]:
     return Counter((row["day"], row["number"]) for row in rows_of(warehouse, DAYS))
 
 
-@pytest.fixture
-def days(spark: SparkSession, tmp_path: Path) -> Path:
-    """A warehouse with DAYS: four files of two days and of none, in each numbers from all over; one of a third day."""
-    tables.create(spark, tmp_path, DAYS)
+@pytest.fixture(scope="module")
+def parts(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse with DAYS: four files of two days and of none, in each numbers from all over; one of a third day.
+
+    No test changes it.
+    """
+    folder = tmp_path_factory.mktemp("parts")
+    tables.create(spark, folder, DAYS)
     for start in range(4):
         rows = [(day, number) for day in (FIRST, SECOND, None) for number in range(start, 4000, 4)]
-        add(spark, tmp_path, rows)
-    add(spark, tmp_path, [(date(2025, 10, 28), 1)])
-    return tmp_path
+        add(spark, folder, rows)
+    add(spark, folder, [(date(2025, 10, 28), 1)])
+    return folder
+
+
+@pytest.fixture
+def days(parts: Path, tmp_path: Path) -> Path:
+    """A copy of it that the test may change."""
+    return shutil.copytree(parts, tmp_path / "days")
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +219,10 @@ def test_commits_of_others_in_the_way_are_waited_for(
     conflicts, wanted = iter(range(100)), 2
     real = maintenance._compact_some
 
-    def sometimes(session: SparkSession, warehouse: Path, contract: TableContract, *rest: object) -> set[object]:
+    def sometimes(session: SparkSession, warehouse: Path, contract: TableContract, *rest: object) -> object:
         if contract is EVENTS and next(conflicts) < wanted:
             raise ConcurrentDeleteReadException("[DELTA_CONCURRENT_DELETE_READ] a file that was read is gone")
-        return real(session, warehouse, contract, *rest)  # type: ignore[arg-type, return-value]
+        return real(session, warehouse, contract, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(maintenance, "_compact_some", sometimes)
     monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.0)
@@ -256,6 +266,13 @@ def test_another_maintenance_and_a_name_that_is_none_are_refused(spark: SparkSes
 # --- Beside the stream
 
 
+def compact_all(spark: SparkSession, warehouse: Path, target_bytes: int) -> None:
+    """What the job does to the files of each table that is there."""
+    for table in TABLES:
+        if tables.is_there(warehouse, table):
+            compact(spark, warehouse, table, target_bytes)
+
+
 @pytest.mark.slow
 def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_path: Path) -> None:
     """Both providers in some batches, after each of which the stream compacts.
@@ -275,14 +292,12 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
             if tables.is_there(warehouse, FILES) and rows_of(warehouse, FILES, ["status"]):
                 if not compacted_times:
                     maintain(settings, spark=spark)
-                for table in TABLES:
-                    if tables.is_there(warehouse, table):
-                        compact(spark, warehouse, table, int(settings.maintenance.target_file_bytes))
+                compact_all(spark, warehouse, settings.maintenance.target_file_bytes)
                 compacted_times += 1
             wait([stream], timeout=3)
         stream.result()  # raises what ended it
     assert compacted_times > 1
-    maintain(settings, spark=spark)
+    compact_all(spark, warehouse, settings.maintenance.target_file_bytes)
     assert_events_are_truth(warehouse, ses)
     assert_is_sailthru_truth(warehouse, sailthru)
     assert_files_are_truth(warehouse, source, [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine])

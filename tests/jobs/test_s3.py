@@ -33,7 +33,7 @@ from tests.s3 import Bucket, S3Server
 from tests.tables import assert_events_are_truth, assert_files_are_truth, assert_is_sailthru_truth, everything, rows_of
 
 
-def test_both_providers_load_from_s3_into_s3_as_the_truth_says(
+def test_both_providers_load_from_s3_into_s3_and_summaries_are_brought_up_to_date_there(
     spark: SparkSession, bucket: Bucket, tmp_path: Path
 ) -> None:
     ses = generate_ses(tmp_path / "input", events=400, seed=3, events_per_file=50)
@@ -45,17 +45,8 @@ def test_both_providers_load_from_s3_into_s3_as_the_truth_says(
     files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
     assert_files_are_truth(warehouse_of(bucket), S3Path(bucket.name, "in put"), files, quarantine)
     assert {row["bucket"] for row in rows_of(warehouse_of(bucket), EVENTS, ["bucket"])} == {bucket.name}
-    before = everything(warehouse_of(bucket))
-    assert load(on_s3(bucket), spark=spark) == []
-    assert everything(warehouse_of(bucket)) == before
-
-
-def test_summaries_on_s3_are_brought_up_to_date_there(spark: SparkSession, bucket: Bucket, tmp_path: Path) -> None:
-    generate_ses(tmp_path / "input", events=300, seed=4)
-    bucket.upload(tmp_path / "input", "in put")
     bucket.put("in put/requests/a.csv", b"\xef\xbb\xbfmessage_id,region\nm1,north\n")
     settings, only = on_s3(bucket), ["journeys", "messages", "region_summary"]
-    load(settings, provider="ses", spark=spark)
     build(settings, only=only, spark=spark)
     before = everything(warehouse_of(bucket))
     bucket.put("in put/ses/more.json", "\n".join(json.dumps(event(number)) for number in range(5)).encode())
@@ -82,7 +73,9 @@ def test_keys_of_any_name_are_read_each_once(spark: SparkSession, bucket: Bucket
         bucket.put(f"in put/ses/{name}", json.dumps(event(number)).encode())
     bucket.put("in put/ses/empty/", b"")  # what some programs make for a folder
     load(on_s3(bucket), provider="ses", spark=spark)
+    before = everything(warehouse_of(bucket))
     assert load(on_s3(bucket), provider="ses", spark=spark) == []
+    assert everything(warehouse_of(bucket)) == before
     files = {row["filename"]: (row["status"], row["events_new"]) for row in rows_of(warehouse_of(bucket), FILES)}
     assert files == {f"s3a://{bucket.name}/in put/ses/{name}": ("ok", 1) for name in names}
     assert {row["filename"] for row in rows_of(warehouse_of(bucket), EVENTS)} == set(files)
