@@ -28,13 +28,21 @@ PATIENCE_SECONDS = 1800
 STATES = tuple(f"{table.name} committed" for table in STATE_TABLES)
 
 
+def arguments_of(job: str, *options: str, master: str) -> list[str]:
+    """What `./spark-submit.sh` is given for a job."""
+    quick = (*FEW, *QUICK, f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}")
+    return [job, *options, "--master", master, *(part for setting in quick for part in ("--set", setting))]
+
+
 def start_job(job: str, *options: str, kill_at: str = "", master: str = "local[2]") -> subprocess.Popen[str]:
     """A job as `./spark-submit.sh` starts it, in a session of its own."""
-    command = [sys.executable, "-P", "-m", "jobs", job, *options]
-    command += ["--master", master, *(part for setting in (*FEW, *QUICK) for part in ("--set", setting))]
-    command += ["--set", f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"]
+    return start("jobs", *arguments_of(job, *options, master=master), kill_at=kill_at)
+
+
+def start(module: str, *arguments: str, kill_at: str = "") -> subprocess.Popen[str]:
+    """A module as a program, in a session of its own."""
     return subprocess.Popen(
-        command,
+        [sys.executable, "-P", "-m", module, *arguments],
         env={**os.environ, **QUICK_ENVIRONMENT, "PYTHONPATH": str(PROJECT), VARIABLE: kill_at},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

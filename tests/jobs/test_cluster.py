@@ -1,10 +1,12 @@
 """Jobs on a standalone cluster whose executors have only what the driver ships, also when a worker is killed."""
 
+import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,7 @@ from schemas.metrics import DEFAULT_PROFILE
 from schemas.region_summary import region_summary
 from tests.cluster import Cluster, as_client, running, wait_until
 from tests.conftest import settings_for
-from tests.crashes import PATIENCE_SECONDS, start_job
+from tests.crashes import PATIENCE_SECONDS, arguments_of, start
 from tests.jobs.test_increments import bring
 from tests.moto import Queue
 from tests.s3 import Bucket, S3Server
@@ -40,12 +42,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[
         yield cluster
 
 
-def start(cluster: Cluster, place: Path | S3Path, job: str, *options: str) -> subprocess.Popen[str]:
-    """A job over the input and warehouse below a place."""
+def arguments(cluster: Cluster, place: S3Path, job: str, *options: str, overrides: Sequence[str] = ()) -> list[str]:
+    """What the launcher is given for a job over the input and warehouse below a place."""
     conf = [part for key, value in as_client().items() for part in ("--set", f"spark.conf.{key}={value}")]
     folders = ("--input", f"{place}/input", "--warehouse", f"{place}/warehouse")
     sizes = ("--set", "spark.driver_memory=1g", "--set", "s3.lease_seconds=5")
-    return start_job(job, *options, *folders, *sizes, *conf, master=cluster.master)
+    sets = [part for override in overrides for part in ("--set", override)]
+    return arguments_of(job, *options, *folders, *sets, *sizes, *conf, master=cluster.master)
 
 
 def said(job: subprocess.Popen[str]) -> str:
@@ -67,15 +70,13 @@ def compact_beside(job: subprocess.Popen[str], settings: Settings, spark: SparkS
 
 def strike(cluster: Cluster, warehouse: Path) -> None:
     """Kill one worker while it reads, the other when its executor holds rows of a batch that is committed in part."""
-    written = operations(warehouse / EVENTS.name).count("WRITE")
     workers = cluster.alive
     wait_until(lambda: any(worker.runs_python for worker in workers), "a task that runs Python")
     workers.sort(key=lambda worker: worker.runs_python)
     survivor, struck = workers
     assert struck.kill()
     cluster.add_worker()
-    second = written + 2
-    wait_until(lambda: operations(warehouse / EVENTS.name).count("WRITE") == second, "the events of the second batch")
+    wait_until(lambda: operations(warehouse / EVENTS.name).count("WRITE") == 2, "the events of the second batch")
     assert survivor.kill()
     cluster.add_worker()
 
@@ -84,7 +85,7 @@ def strike(cluster: Cluster, warehouse: Path) -> None:
 def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     spark: SparkSession, cluster: Cluster, bucket: Bucket, queue: Queue, tmp_path: Path
 ) -> None:
-    """Half of the files come by listing; of the others notifications come, and workers are killed in mid-batch."""
+    """Of half of the files notifications come, and workers are killed in mid-batch; the others come by listing."""
     # given
     forms = Forms(gz_named_json=0.3, plain_named_gz=0.3, cut_off=0.3, broken=0.1)
     made = tmp_path / "made"
@@ -92,18 +93,18 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     assert {"file_gz_named_json", "file_cut_off"} <= set(truth.forms)  # which are read in Python
     requests = generate_requests(made, truth, SailthruTruth(), seed=21)
     files, first, late = [made / file.filename for file in truth.files], tmp_path / "first", tmp_path / "late"
-    bring([*sorted(files)[1::2], *(made / "requests").iterdir()], made, first)
-    bring(sorted(files)[::2], made, late)
+    bring(sorted(files)[::2], made, first)
+    bring([*sorted(files)[1::2], *(made / "requests").iterdir()], made, late)
     bucket.upload(first, "input")
+    told = bucket.notifications("input/ses")
+    queue.send(*told, *told[:3])
     place = S3Path(bucket.name)
     settings = settings_for(tmp_path, "maintenance.target_file_bytes=64KiB").model_copy(
         update={"input": f"{place}/input", "warehouse": f"{place}/warehouse"}
     )
     warehouse = bucket.folder / "warehouse"
 
-    def run(*overrides: str, struck: bool = False) -> str:
-        options = (part for override in overrides for part in ("--set", override))
-        job = start(cluster, place, "stream_events", "--available-now", *options)
+    def end(job: subprocess.Popen[str], *, struck: bool = False) -> str:
         with ThreadPoolExecutor(1) as beside:
             try:
                 compacting = beside.submit(compact_beside, job, settings, spark)
@@ -116,12 +117,13 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
         return output
 
     # when
-    run("discovery.mode=listing", "max_files_per_batch=5")
+    load = partial(arguments, cluster, place, "stream_events", "--available-now")
+    notified = ("discovery.mode=notifications", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=4")
+    output = end(start("jobs", *load(overrides=notified)), struck=True)
     bucket.upload(late, "input")
-    queue.send(*bucket.notifications("input/ses"))  # of all files: of what is loaded already they bring nothing
-    output = run(
-        "discovery.mode=notifications", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=7", struck=True
-    )
+    listed = load(overrides=("discovery.mode=listing", "max_files_per_batch=5"))
+    summaries = arguments(cluster, place, "build_summaries", "--only", "messages,region_summary")
+    end(start("tests.jobs.in_one_session", json.dumps(listed), json.dumps(summaries)))
     # then
     assert_is_truth(warehouse, S3Path(bucket.name, "input"), truth)
     commits = [c for table in (EVENTS, FILES) for c in DeltaTable(str(warehouse / table.name)).history()]
@@ -129,7 +131,6 @@ def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     assert "WRITE" in done[done.index("OPTIMIZE") :], done
     assert queue.count() == 0
     assert re.search(r"ses batch \d+: an executor was lost", output)
-    said(start(cluster, place, "build_summaries", "--only", "messages,region_summary"))
     wanted = expected(truth, SailthruTruth(), requests)
     names = (*MESSAGE_KEY, *COUNT_OF_CLASS.values())
     messages = [dict(zip(MESSAGE_KEY, key, strict=True)) | row for key, row in wanted.messages.items()]
