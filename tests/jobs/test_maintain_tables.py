@@ -38,6 +38,7 @@ from tests.tables import (
     assert_is_sailthru_truth,
     assert_is_truth,
     everything,
+    operations,
     rows_of,
 )
 
@@ -130,6 +131,7 @@ def test_where_several_files_are_left_each_holds_a_range(spark: SparkSession, da
     rows = numbers(days)
     target = maintenance.files_of(spark, days, DAYS)[FIRST].size // 3 + 1
     assert compact(spark, days, DAYS, target) == 3
+    assert operations(days / DAYS.name).count("OPTIMIZE") > 1, "more than one commit takes"
     assert numbers(days) == rows
     actions = pa.table(DeltaTable(tables.uri(days, DAYS)).get_add_actions(flatten=True)).to_pydict()
     ranges = sorted(
