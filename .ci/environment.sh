@@ -99,7 +99,7 @@ install_more() {
 use_compiled_pyspark() {
     local path_file
     path_file=$(echo "$venv"/lib/python3*/site-packages)/compiled-pyspark.pth
-    if ! [ -f "$path_file" ] && [ -w "${path_file%/*}" ]; then # somebody else's packages stay as they are
+    if ! [ -s "$path_file" ] && [ -w "${path_file%/*}" ]; then # somebody else's packages stay as they are
         echo 'import sys; sys.path[:] = [p for p in sys.path if "/pyspark/python/lib/" not in p]' >"$path_file"
     fi
 }

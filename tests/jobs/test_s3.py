@@ -45,6 +45,9 @@ def test_both_providers_load_from_s3_into_s3_and_summaries_are_brought_up_to_dat
     files, quarantine = [*ses.files, *sailthru.files], [*ses.quarantine, *sailthru.quarantine]
     assert_files_are_truth(warehouse_of(bucket), S3Path(bucket.name, "in put"), files, quarantine)
     assert {row["bucket"] for row in rows_of(warehouse_of(bucket), EVENTS, ["bucket"])} == {bucket.name}
+    before = everything(warehouse_of(bucket))
+    assert load(on_s3(bucket), spark=spark) == []
+    assert everything(warehouse_of(bucket)) == before
     bucket.put("in put/requests/a.csv", b"\xef\xbb\xbfmessage_id,region\nm1,north\n")
     settings, only = on_s3(bucket), ["journeys", "messages", "region_summary"]
     build(settings, only=only, spark=spark)
