@@ -51,13 +51,6 @@ def arguments(cluster: Cluster, place: S3Path, job: str, *options: str, override
     return arguments_of(job, *options, *folders, *sets, *sizes, *conf, master=cluster.master)
 
 
-def said(job: subprocess.Popen[str]) -> str:
-    """What the job said, once it has ended well."""
-    output, _ = job.communicate(timeout=PATIENCE_SECONDS)
-    assert job.returncode == 0, output
-    return output
-
-
 def compact_beside(job: subprocess.Popen[str], settings: Settings, spark: SparkSession) -> None:
     """Put files together again and again until the job ends."""
     warehouse = location(settings.warehouse)
@@ -85,45 +78,43 @@ def strike(cluster: Cluster, warehouse: Path) -> None:
 def test_on_s3_with_a_compaction_beside_a_stream_on_a_cluster_is_the_truth(
     spark: SparkSession, cluster: Cluster, bucket: Bucket, queue: Queue, tmp_path: Path
 ) -> None:
-    """Of half of the files notifications come, and workers are killed in mid-batch; the others come by listing."""
+    """Of half of the files notifications come, and workers are killed in mid-batch; the others are listed then.
+
+    One session does all, as executors that have done a job are quick.
+    """
     # given
     forms = Forms(gz_named_json=0.3, plain_named_gz=0.3, cut_off=0.3, broken=0.1)
     made = tmp_path / "made"
     truth = generate_ses(made, events=300, seed=21, forms=forms, events_per_file=30)
     assert {"file_gz_named_json", "file_cut_off"} <= set(truth.forms)  # which are read in Python
     requests = generate_requests(made, truth, SailthruTruth(), seed=21)
-    files, first, late = [made / file.filename for file in truth.files], tmp_path / "first", tmp_path / "late"
-    bring(sorted(files)[::2], made, first)
-    bring([*sorted(files)[1::2], *(made / "requests").iterdir()], made, late)
-    bucket.upload(first, "input")
+    told_of = tmp_path / "told"
+    bring(sorted(made / file.filename for file in truth.files)[::2], made, told_of)
+    bucket.upload(told_of, "input")
     told = bucket.notifications("input/ses")
     queue.send(*told, *told[:3])
+    bucket.upload(made, "input")
     place = S3Path(bucket.name)
     settings = settings_for(tmp_path, "maintenance.target_file_bytes=64KiB").model_copy(
         update={"input": f"{place}/input", "warehouse": f"{place}/warehouse"}
     )
     warehouse = bucket.folder / "warehouse"
-
-    def end(job: subprocess.Popen[str], *, struck: bool = False) -> str:
-        with ThreadPoolExecutor(1) as beside:
-            try:
-                compacting = beside.submit(compact_beside, job, settings, spark)
-                if struck:
-                    strike(cluster, warehouse)
-                output = said(job)
-            finally:
-                job.kill()
-        compacting.result()  # raises what ended it
-        return output
-
-    # when
     load = partial(arguments, cluster, place, "stream_events", "--available-now")
     notified = ("discovery.mode=notifications", f"discovery.ses_queue_url={queue.url}", "max_files_per_batch=4")
-    output = end(start("jobs", *load(overrides=notified)), struck=True)
-    bucket.upload(late, "input")
-    listed = load(overrides=("discovery.mode=listing", "max_files_per_batch=5"))
+    listed = ("discovery.mode=listing",)
     summaries = arguments(cluster, place, "build_summaries", "--only", "messages,region_summary")
-    end(start("tests.jobs.in_one_session", json.dumps(listed), json.dumps(summaries)))
+    all_jobs = [load(overrides=notified), load(overrides=listed), summaries]
+    # when
+    with ThreadPoolExecutor(1) as beside:
+        job = start("tests.jobs.in_one_session", *map(json.dumps, all_jobs))
+        try:
+            compacting = beside.submit(compact_beside, job, settings, spark)
+            strike(cluster, warehouse)
+            output, _ = job.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            job.kill()
+    assert job.returncode == 0, output
+    compacting.result()  # raises what ended it
     # then
     assert_is_truth(warehouse, S3Path(bucket.name, "input"), truth)
     commits = [c for table in (EVENTS, FILES) for c in DeltaTable(str(warehouse / table.name)).history()]

@@ -27,7 +27,7 @@ COMMITS = 50
 """Of each of the two writers in each round."""
 DELAY_MS = 250
 """Of each commit. With a server as near as this one the fault hides; the longer, the more often two writers meet."""
-KINDS = ("append", "append", "merge", "append", "optimize")
+KINDS = ("append", "append", "append", "merge", "append", "append", "append", "optimize")
 
 
 def test_the_jar_has_the_same_bytes_whenever_it_is_built(tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
                     maintain(settings, spark=spark)
                 compact_all(spark, warehouse, settings.maintenance.target_file_bytes)
                 compacted_times += 1
-            wait([stream], timeout=3)
+            wait([stream], timeout=8)
         stream.result()  # raises what ended it
     assert compacted_times > 1
     compact_all(spark, warehouse, settings.maintenance.target_file_bytes)
