@@ -3,10 +3,10 @@
     python -m tests.jobs.log_store_writer NAME
 
 Its session is that of every job, so that `s3a://` has our log store; `s3://` is the same store with Delta's own one.
-`{"task": "create", "table": URI}` makes a table without rows. `{"task": "write", "table": URI, "commits": n,
-"kinds": [...]}` does the kinds of commit in turn, n in all, and answers with what it was told is done: `commits`, the
-operations as Delta's log names them; `rows`, the changes of each row by its id; `retries`, how often it did one again
-since Delta said that another writer was in its way.
+`{"task": "create", "table": URI}` makes a table without rows and answers `"created"`.
+`{"task": "write", "table": URI, "commits": n, "kinds": [...]}` does the kinds of commit in turn, n in all, and answers
+with what it was told is done: `commits`, the operations as Delta's log names them; `rows`, the changes of each row by
+its id; `retries`, how often it did one again since Delta said that another writer was in its way.
 """
 
 import json
@@ -26,21 +26,18 @@ from pyspark.sql import functions as F
 
 from conf.settings import load_settings
 from jobs.session import build_session
+from tests.conftest import QUICK
 from tests.servers import QUICK_JAVA
 
 CONFLICTS = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
-SETTINGS = (
-    "spark.shuffle_partitions=1",
-    "spark.driver_memory=700m",
-    "spark.conf.spark.hadoop.fs.s3.impl=org.apache.hadoop.fs.s3a.S3AFileSystem",
+CONF = {
+    "fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
     # What follows only spares time.
-    f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}",
-    "spark.conf.spark.sql.adaptive.enabled=false",
-    "spark.conf.spark.sql.codegen.wholeStage=false",
-    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
-    "spark.conf.spark.databricks.delta.merge.materializeSource=none",
-    "spark.conf.spark.databricks.delta.stats.collect=false",
-)
+    "spark.sql.shuffle.partitions": "1",
+    "spark.databricks.delta.merge.materializeSource": "none",
+    "spark.databricks.delta.stats.collect": "false",
+}
+"""Of a session that writes."""
 
 
 class Writer:
@@ -94,20 +91,26 @@ class Writer:
         return self.spark.range(1).select(F.lit(self.name).alias("writer"), id_, F.lit(0).alias("changes"))
 
 
+def answer(spark: SparkSession, name: str, task: dict[str, Any]) -> Any:
+    """Do a task."""
+    if task["task"] == "write":
+        return Writer(spark, name, task["table"]).write(task["commits"], task["kinds"])
+    empty = spark.createDataFrame([], "writer string, id string, changes int")
+    # Else a merge fails for every row that the other one appends meanwhile, and comes to nothing.
+    empty.write.format("delta").partitionBy("writer").save(task["table"])
+    return "created"
+
+
 def main(name: str) -> None:
     """Answer until the input ends."""
-    settings = load_settings(None, SETTINGS, {}, warehouse="s3a://none", master="local[1]")
+    java = f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"
+    settings = load_settings(None, [*QUICK, java, "spark.driver_memory=700m"], {}, warehouse="s3a://none")
     spark = build_session(settings, f"writer {name}")
+    for key, value in CONF.items():
+        spark.conf.set(key, value)
     tell("ready")
     for line in sys.stdin:
-        task = json.loads(line)
-        if task["task"] == "create":
-            empty = spark.createDataFrame([], "writer string, id string, changes int")
-            # Else a merge fails for every row that the other one appends meanwhile, and comes to nothing.
-            empty.write.format("delta").partitionBy("writer").save(task["table"])
-            tell("created")
-        else:
-            tell(Writer(spark, name, task["table"]).write(task["commits"], task["kinds"]))
+        tell(answer(spark, name, json.loads(line)))
 
 
 def tell(answer: object) -> None:

@@ -42,6 +42,8 @@ from tests.tables import (
     assert_is_truth,
 )
 
+pytestmark = pytest.mark.usefixtures("one_partition")
+
 KILLS = int(os.environ.get("CRASH_KILLS", "0"))
 FORMS = Forms(odd_file_kinds=(), broken=0.2)
 TWO_FILES, SOME_FILES = "max_files_per_batch=2", "max_files_per_batch=12"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,11 @@ from typing import Any
 
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
 from jobs.log_store import build
+from tests.conftest import configured
+from tests.jobs.log_store_writer import CONF, answer
 from tests.s3 import ACCESS_KEY, REGION, SECRET_KEY, Bucket, DelayingProxy, S3Server
 from tests.servers import QUICK_ENVIRONMENT
 from tests.tables import operations
@@ -118,42 +122,43 @@ def acknowledged(done: Sequence[dict[str, Any]]) -> Counter[tuple[str, int]]:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two drivers in processes of their own, with one proxy before the server."""
+    """Two drivers, one of them this process, with one proxy before the server."""
 
     proxy: DelayingProxy
-    writers: Sequence["subprocess.Popen[str]"]
+    endpoint: str
+    spark: SparkSession
+    other: "subprocess.Popen[str]"
 
     def make_table(self, scheme: str) -> Table:
-        """A table without rows in a new bucket."""
+        """A table without rows in a new bucket, which this process too is to find through the proxy."""
         table = Table(self.proxy.server, Bucket(self.proxy.server), scheme)
-        _ask(self.writers[0], task="create", table=table.uri)
-        assert _answer(self.writers[0]) == "created"
+        self.spark.conf.set(f"fs.s3a.bucket.{table.bucket.name}.endpoint", self.endpoint)
+        _ask(self.other, task="create", table=table.uri)
+        assert _answer(self.other) == "created"
         return table
 
     def write(self, table: Table, *, commits: int, kinds: Sequence[str]) -> list[dict[str, Any]]:
         """What each was told is done, when both did so many commits of these kinds at the same time."""
-        for writer in self.writers:
-            _ask(writer, task="write", table=table.uri, commits=commits, kinds=list(kinds))
-        return [_answer(writer) for writer in self.writers]
+        task = {"task": "write", "table": table.uri, "commits": commits, "kinds": list(kinds)}
+        with ThreadPoolExecutor(1) as beside:
+            here = beside.submit(answer, self.spark, "here", task)
+            _ask(self.other, **task)
+            return [_answer(self.other), here.result()]
 
 
 @pytest.fixture(scope="module")
-def pair(s3: S3Server) -> Iterator[Pair]:
+def pair(spark: SparkSession, s3: S3Server) -> Iterator[Pair]:
     """Both ready to write."""
     proxy = DelayingProxy(s3, delay_ms=DELAY_MS)
     with ExitStack() as started:
         seen = started.enter_context(proxy.listening())
+        started.enter_context(configured(spark, CONF))
         environment = {**os.environ, **QUICK_ENVIRONMENT, **seen.environment(), "PYTHONPATH": str(PROJECT)}
-        writers = []
-        for name in ("a", "b"):
-            command = [sys.executable, "-P", "-m", "tests.jobs.log_store_writer", name]
-            writer = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            started.callback(_end, writer)
-            writers.append(writer)
-        assert [_answer(writer) for writer in writers] == ["ready", "ready"]
-        yield Pair(proxy, writers)
+        command = [sys.executable, "-P", "-m", "tests.jobs.log_store_writer", "other"]
+        other = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.callback(_end, other)
+        assert _answer(other) == "ready"
+        yield Pair(proxy, seen.endpoint, spark, other)
 
 
 def _end(writer: "subprocess.Popen[str]") -> None:

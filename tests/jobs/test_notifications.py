@@ -486,6 +486,7 @@ def test_one_queue_for_both_providers_is_refused() -> None:
         settings_for(Path("unused"), f"discovery.ses_queue_url={url}", f"discovery.sailthru_queue_url={url}")
 
 
+@pytest.mark.usefixtures("one_partition")
 def test_files_that_s3_tells_of_load_as_the_truth_says_once_whatever_the_mode_is_later(
     spark: SparkSession, moto: Moto, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

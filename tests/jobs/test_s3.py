@@ -33,6 +33,7 @@ from tests.s3 import Bucket, S3Server
 from tests.tables import assert_events_are_truth, assert_files_are_truth, assert_is_sailthru_truth, everything, rows_of
 
 
+@pytest.mark.usefixtures("one_partition")
 def test_both_providers_load_from_s3_into_s3_and_summaries_are_brought_up_to_date_there(
     spark: SparkSession, bucket: Bucket, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_both_providers_load_from_s3_into_s3_and_summaries_are_brought_up_to_dat
         assert before[name] != by_parts[name] == anew[name]
 
 
+@pytest.mark.usefixtures("one_partition")
 def test_keys_of_any_name_are_read_each_once(spark: SparkSession, bucket: Bucket) -> None:
     names = [
         "a b.json",
