@@ -50,7 +50,7 @@ def test_both_providers_load_from_s3_into_s3_and_summaries_are_brought_up_to_dat
     assert load(on_s3(bucket), spark=spark) == []
     assert everything(warehouse_of(bucket)) == before
     bucket.put("in put/requests/a.csv", b"\xef\xbb\xbfmessage_id,region\nm1,north\n")
-    settings, only = on_s3(bucket), ["journeys", "messages", "region_summary"]
+    settings, only = on_s3(bucket), ["messages", "region_summary"]
     build(settings, only=only, spark=spark)
     before = everything(warehouse_of(bucket))
     bucket.put("in put/ses/more.json", "\n".join(json.dumps(event(number)) for number in range(5)).encode())
