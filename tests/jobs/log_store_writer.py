@@ -37,7 +37,7 @@ CONF = {
     "spark.databricks.delta.merge.materializeSource": "none",
     "spark.databricks.delta.stats.collect": "false",
 }
-"""Of a session that writes."""
+"""Of a session that writes, be it here or in the test's own process."""
 
 
 class Writer:
@@ -104,7 +104,8 @@ def answer(spark: SparkSession, name: str, task: dict[str, Any]) -> Any:
 def main(name: str) -> None:
     """Answer until the input ends."""
     java = f"spark.conf.spark.driver.extraJavaOptions={QUICK_JAVA}"
-    settings = load_settings(None, [*QUICK, java, "spark.driver_memory=700m"], {}, warehouse="s3a://none")
+    quick = [*QUICK, java, "spark.driver_memory=700m"]
+    settings = load_settings(None, quick, {}, warehouse="s3a://none", master="local[1]")
     spark = build_session(settings, f"writer {name}")
     for key, value in CONF.items():
         spark.conf.set(key, value)
