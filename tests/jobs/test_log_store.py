@@ -64,12 +64,14 @@ def test_two_drivers_lose_no_commit_with_ours(pair: "Pair") -> None:
     for number in range(ROUNDS):
         # given
         lost_before, refused_before, began = pair.proxy.answers_lost, pair.proxy.refused, time.monotonic()
+        put_before = pair.proxy.commits
         table = pair.make_table("s3a")
         # when
         done = pair.write(table, commits=COMMITS, kinds=KINDS)
         # then
         commits = table.commits()
         assert len(commits) == 1 + 2 * COMMITS
+        assert pair.proxy.commits - put_before == len(commits), "both went through the proxy"
         assert Counter(commits[1:]) == Counter(kind for one in done for kind in one["commits"])
         assert table.rows() == acknowledged(done)
         lost = pair.proxy.answers_lost - lost_before
