@@ -58,7 +58,7 @@ def compact_beside(job: subprocess.Popen[str], settings: Settings, spark: SparkS
     while job.poll() is None:
         for table in (EVENTS, FILES) if ledger.exists() else ():
             list(compact(spark, warehouse, table, int(settings.maintenance.target_file_bytes)))
-        time.sleep(5)  # else it takes the cores from what it is beside
+        time.sleep(10)  # else it takes the cores from what it is beside
 
 
 def strike(cluster: Cluster, warehouse: Path) -> None:
