@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 
 from conf.settings import load_settings
 from jobs.session import build_session
-from tests.conftest import QUICK
+from tests.conftest import QUICK, configured
 from tests.servers import QUICK_JAVA
 
 CONFLICTS = (ConcurrentAppendException, ConcurrentDeleteReadException, ConcurrentDeleteDeleteException)
@@ -107,11 +107,10 @@ def main(name: str) -> None:
     quick = [*QUICK, java, "spark.driver_memory=700m"]
     settings = load_settings(None, quick, {}, warehouse="s3a://none", master="local[1]")
     spark = build_session(settings, f"writer {name}")
-    for key, value in CONF.items():
-        spark.conf.set(key, value)
-    tell("ready")
-    for line in sys.stdin:
-        tell(answer(spark, name, json.loads(line)))
+    with configured(spark, CONF):
+        tell("ready")
+        for line in sys.stdin:
+            tell(answer(spark, name, json.loads(line)))
 
 
 def tell(answer: object) -> None:

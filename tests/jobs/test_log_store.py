@@ -127,14 +127,12 @@ class Pair:
     """Two drivers, one of them this process, with one proxy before the server."""
 
     proxy: DelayingProxy
-    endpoint: str
     spark: SparkSession
     other: "subprocess.Popen[str]"
 
     def make_table(self, scheme: str) -> Table:
-        """A table without rows in a new bucket, which this process too is to find through the proxy."""
+        """A table without rows in a new bucket."""
         table = Table(self.proxy.server, Bucket(self.proxy.server), scheme)
-        self.spark.conf.set(f"fs.s3a.bucket.{table.bucket.name}.endpoint", self.endpoint)
         _ask(self.other, task="create", table=table.uri)
         assert _answer(self.other) == "created"
         return table
@@ -154,13 +152,13 @@ def pair(spark: SparkSession, s3: S3Server) -> Iterator[Pair]:
     proxy = DelayingProxy(s3, delay_ms=DELAY_MS)
     with ExitStack() as started:
         seen = started.enter_context(proxy.listening())
-        started.enter_context(configured(spark, CONF))
+        started.enter_context(configured(spark, {**CONF, "fs.s3a.endpoint": seen.endpoint}))
         environment = {**os.environ, **QUICK_ENVIRONMENT, **seen.environment(), "PYTHONPATH": str(PROJECT)}
         command = [sys.executable, "-P", "-m", "tests.jobs.log_store_writer", "other"]
         other = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         started.callback(_end, other)
         assert _answer(other) == "ready"
-        yield Pair(proxy, seen.endpoint, spark, other)
+        yield Pair(proxy, spark, other)
 
 
 def _end(writer: "subprocess.Popen[str]") -> None:
