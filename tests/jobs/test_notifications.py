@@ -10,21 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
 from conf.errors import ConfigurationError
 from conf.settings import DiscoverySettings
 from jobs.found_files import FoundFilesReader, Offset, digest, options_of
-from jobs.generator import Forms, generate_ses
 from jobs.notifications import NotifiedFilesReader, refuse_unusable
-from jobs.s3 import S3Path, client
+from jobs.s3 import client
 from jobs.storage import FoundFile, list_files, location
-from jobs.stream_events import load
 from tests.conftest import settings_for
 from tests.events_of_s3 import bridged, event, notification, removal, wrapped
 from tests.moto import Moto, Queue, counting
 from tests.s3 import S3Server
-from tests.tables import assert_is_truth
 
 VISIBILITY_SECONDS = 2
 PREFIX = "in put/ses"
@@ -484,36 +480,3 @@ def test_one_queue_for_both_providers_is_refused() -> None:
     url = "https://sqs.us-east-1.amazonaws.com/123456789012/q"
     with pytest.raises(ConfigurationError, match="must be two queues"):
         settings_for(Path("unused"), f"discovery.ses_queue_url={url}", f"discovery.sailthru_queue_url={url}")
-
-
-@pytest.mark.usefixtures("one_partition")
-def test_files_that_s3_tells_of_load_as_the_truth_says_once_whatever_the_mode_is_later(
-    spark: SparkSession, moto: Moto, told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # given
-    spark.conf.set(f"fs.s3a.bucket.{told.bucket}.endpoint", moto.endpoint)  # Java looks for the other tests' server
-    monkeypatch.setitem(spark.sparkContext.environment, "AWS_ENDPOINT_URL_S3", moto.endpoint)
-    truth = generate_ses(tmp_path / "input", events=200, seed=21, forms=Forms.plain(), events_per_file=20)
-    told.notify()
-    source = tmp_path / "input" / "ses"
-    for file in sorted(source.rglob("*")):
-        if file.is_file():
-            told.put(str(file.relative_to(source)), file.read_bytes())
-    settings = settings_for(
-        tmp_path,
-        "discovery.mode=notifications",
-        f"discovery.ses_queue_url={told.queue.url}",
-        "discovery.wait_seconds=1",
-        "max_files_per_batch=6",
-    ).model_copy(update={"input": f"s3a://{told.bucket}/in put"})
-    # when
-    reports = load(settings, provider="ses", spark=spark)
-    # then
-    assert len(reports) > 1
-    assert_is_truth(tmp_path / "warehouse", S3Path(told.bucket, "in put"), truth)
-    assert told.queue.count() == 0
-    # and a listing goes on from there
-    told.put("more.json")
-    listing = settings.discovery.model_copy(update={"mode": "listing"})
-    (report,) = load(settings.model_copy(update={"discovery": listing}), provider="ses", spark=spark)
-    assert (report.files, report.records) == (1, 1)
