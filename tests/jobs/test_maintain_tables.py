@@ -285,9 +285,9 @@ def test_beside_the_stream_and_by_it_the_truth_holds(spark: SparkSession, tmp_pa
     """
     source, warehouse = tmp_path / "input", tmp_path / "warehouse"
     forms = Forms(odd_file_kinds=(), broken=0.1)
-    ses = generate_ses(source, events=300, seed=5, forms=forms, events_per_file=20)
+    ses = generate_ses(source, events=300, seed=5, forms=forms, events_per_file=15)
     sailthru = generate_sailthru(source, messages=30, seed=5, days=1, update_days=1)
-    overrides = ("max_files_per_batch=8", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
+    overrides = ("max_files_per_batch=12", "maintenance.every_batches=1", "maintenance.target_file_bytes=64KiB")
     settings = settings_for(tmp_path, *overrides)
     compacted_times = 0
     with ThreadPoolExecutor(1) as beside:
