@@ -30,7 +30,7 @@ from schemas.region_summary import region_summary
 from tests.conftest import settings_for
 from tests.jobs.test_stream_events import event
 from tests.s3 import Bucket, S3Server
-from tests.tables import assert_events_are_truth, assert_files_are_truth, everything, rows_of
+from tests.tables import assert_is_truth, everything, rows_of
 
 
 @pytest.mark.usefixtures("one_partition")
@@ -41,9 +41,7 @@ def test_events_load_from_s3_into_s3_and_summaries_are_brought_up_to_date_there(
     truth = generate_ses(tmp_path / "input", events=400, seed=3, events_per_file=50)
     bucket.upload(tmp_path / "input", "in put")
     load(on_s3(bucket), provider="ses", spark=spark)
-    assert_events_are_truth(warehouse_of(bucket), truth)
-    place = S3Path(bucket.name, "in put")
-    assert_files_are_truth(warehouse_of(bucket), place, truth.files, truth.quarantine)
+    assert_is_truth(warehouse_of(bucket), S3Path(bucket.name, "in put"), truth)
     assert {row["bucket"] for row in rows_of(warehouse_of(bucket), EVENTS, ["bucket"])} == {bucket.name}
     before = everything(warehouse_of(bucket))
     assert load(on_s3(bucket), provider="ses", spark=spark) == []
