@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What things cost, as ratios in one run: bench/run.sh [ses|summaries|sessions] [events]
+# What things cost, as ratios in one run: bench/run.sh [ses|summaries|sessions] [events [names of summaries]]
 #   ses        exactness, against the smallest Spark jobs that write the same rows; some ten minutes
 #   summaries  bringing them up to date, against making them anew; an hour at the 5 million events of the default
 #   sessions   of one person's events or many people's, against sorting them; some two minutes

@@ -1,10 +1,11 @@
 """What bringing the summaries up to date costs against making them anew, and how the latter grows with the events.
 
-    bench/run.sh summaries [events]
+    bench/run.sh summaries [events [a,b]]
 
-Events of 100 days, with their requests. A fifth of them is loaded and summarised, then all, then a hundredth more, as a
-day brings it: its sends, and what happened to earlier ones. That is summarised both ways from copies of one warehouse,
-and both must give the same rows. One Spark session, warm: starting one is in no figure.
+Of all summaries, or of those that are named. Events of 100 days, with their requests. A fifth of them is loaded and
+summarised, then all, then a hundredth more, as a day brings it: its sends, and what happened to earlier ones. That is
+summarised both ways from copies of one warehouse, and both must give the same rows. One Spark session, warm: starting
+one is in no figure, and neither is its first build.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -23,6 +24,7 @@ from pyspark.sql import SparkSession
 from conf.settings import Settings, load_settings
 from jobs import build_summaries, stream_events, tables
 from jobs.generator import Forms, generate_requests, generate_ses
+from jobs.names import named
 from jobs.session import build_session
 from jobs.summaries import SUMMARIES
 
@@ -39,8 +41,8 @@ ALWAYS_DIFFERENT = {
 class Bench:
     """Files that are delivered in parts, and a warehouse that they are loaded into."""
 
-    def __init__(self, root: Path, events: int) -> None:
-        self.root = root
+    def __init__(self, root: Path, events: int, only: Collection[str]) -> None:
+        self.root, self.only = root, only
         settings = load_settings(None, [], master="local[2]")
         self.spark: SparkSession = build_session(settings, "bench")
         place = {"input": str(root / "input"), "warehouse": str(root / "warehouse"), "progress": "json"}
@@ -66,7 +68,7 @@ class Bench:
         out, began = io.StringIO(), time.monotonic()
         with contextlib.redirect_stdout(out):
             settings = self.settings.model_copy(update={"warehouse": str(warehouse)})
-            build_summaries.build(settings, full=full, spark=self.spark)
+            build_summaries.build(settings, only=self.only, full=full, spark=self.spark)
         seconds = time.monotonic() - began
         lines = [json.loads(line) for line in out.getvalue().splitlines()]
         each = {line["summary"]: line["seconds"] for line in lines if "summary" in line}
@@ -79,9 +81,9 @@ class Bench:
 
     def check_same_rows(self, left: Path, right: Path) -> None:
         """Refuse to compare what is not the same."""
-        for name, summary in SUMMARIES.items():
+        for name in self.only:
             own = ALWAYS_DIFFERENT.get(name, ())
-            a, b = (tables.read(self.spark, place, summary.contract).drop(*own) for place in (left, right))
+            a, b = (tables.read(self.spark, place, SUMMARIES[name].contract).drop(*own) for place in (left, right))
             if different := a.exceptAll(b).count() + b.exceptAll(a).count():
                 raise SystemExit(f"{name}: {different} rows differ.")
 
@@ -96,10 +98,12 @@ def told(title: str, seconds: Mapping[str, float]) -> float:
 def main() -> None:
     """Print seconds of all builds, and their ratios."""
     events = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000_000
+    only = named(sys.argv[2] if len(sys.argv) > 2 else None, SUMMARIES, "summary")
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), events)
+        bench = Bench(Path(folder), events, only)
         warehouse = bench.root / "warehouse"
         bench.bring(0, FEW)
+        told("in no figure", bench.build(warehouse, full=True))
         few = told(f"{events * FEW // PARTS:,} events, anew", bench.build(warehouse, full=True))
         bench.bring(FEW, PARTS)
         many = told(f"{events:,} events, anew", bench.build(warehouse, full=True))
