@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What things cost, as ratios in one run: bench/run.sh [ses|summaries|sessions] [events [names of summaries]]
+# What things cost, as ratios in one run: bench/run.sh [ses|summaries|sessions] [events]
 #   ses        exactness, against the smallest Spark jobs that write the same rows; some ten minutes
 #   summaries  bringing them up to date, against making them anew; of 5 million events, the default, and
-#              ten summaries it took 44 minutes; of all of them it takes longer
+#              ten summaries (--only a,b) it took 44 minutes; of all of them it takes longer
 #   sessions   of one person's events or many people's, against sorting them; some two minutes
 set -euo pipefail
 

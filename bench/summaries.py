@@ -1,19 +1,19 @@
 """What bringing the summaries up to date costs against making them anew, and how the latter grows with the events.
 
-    bench/run.sh summaries [events [a,b]]
+    bench/run.sh summaries [events] [--only a,b]
 
-Of all summaries, or of those that are named. Events of 100 days, with their requests. A fifth of them is loaded and
+Of all summaries, or only of those named. Events of 100 days, with their requests. A fifth of them is loaded and
 summarised, then all, then a hundredth more, as a day brings it: its sends, and what happened to earlier ones. That is
 summarised both ways from copies of one warehouse, and both must give the same rows. One Spark session, warm: starting
 one is in no figure, and neither is its first build.
 """
 
+import argparse
 import contextlib
 import io
 import json
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Collection, Mapping
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from conf.errors import ConfigurationError
 from conf.settings import Settings, load_settings
 from jobs import build_summaries, stream_events, tables
 from jobs.generator import Forms, generate_requests, generate_ses
@@ -97,8 +98,15 @@ def told(title: str, seconds: Mapping[str, float]) -> float:
 
 def main() -> None:
     """Print seconds of all builds, and their ratios."""
-    events = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000_000
-    only = named(sys.argv[2] if len(sys.argv) > 2 else None, SUMMARIES, "summary")
+    parser = argparse.ArgumentParser(prog="bench/run.sh summaries")
+    parser.add_argument("events", nargs="?", type=int, default=5_000_000)
+    parser.add_argument("--only", metavar="A,B")
+    given = parser.parse_args()
+    events = given.events
+    try:
+        only = named(given.only, SUMMARIES, "summary")
+    except ConfigurationError as problem:
+        parser.error(str(problem))
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), events, only)
         warehouse = bench.root / "warehouse"
