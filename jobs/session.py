@@ -100,6 +100,8 @@ def _of_starter(settings: Settings, app_name: str, further: Sequence[Jars]) -> d
         "spark.driver.memory": settings.spark.driver_memory,
         # Throughput counts here, not pauses: a tenth faster than Java's default collector.
         "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
+        # Code made for plans is kept for the next time: one build of summaries has many more plans than Spark's 100.
+        "spark.sql.codegen.cache.maxEntries": "2000",
         "spark.ui.enabled": str(settings.spark.ui).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.streaming.ui.enabled": str(settings.spark.ui).lower(),
