@@ -1,7 +1,7 @@
 """`quality`: checks run over tables; who fails is only looked for where something does."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
@@ -10,11 +10,11 @@ from pyspark.sql import functions as F
 from jobs.tables import bounds, kept
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, QUALITY, CheckKind
-from transforms.increments import with_rows
-from transforms.quality import Numbered, as_json, in_flight, names_of, to_counts, to_findings, to_sizes
+from transforms.increments import marked, with_rows
+from transforms.quality import IS_AKIN, Numbered, as_json, in_flight, names_of, to_counts, to_findings
 
-MOST_CHANGED = 0.2
-"""The share of a table's rows up to which those are looked at alone that are new."""
+_FEW_BYTES = 2**27
+"""Of data files as stored, some million rows: up to here their keys are sent to every executor."""
 _Tables = Mapping[str, DataFrame]
 
 
@@ -28,6 +28,8 @@ class Change:
     """Its rows that may be gone or others now."""
     new: DataFrame
     """The rows of now that may be new or others."""
+    new_bytes: int = 0
+    """The length of the data files that hold these."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Known:
     """The tables that are as they were."""
     changes: Mapping[str, Change] = field(default_factory=dict)
     """Tables that are not; of one that is in neither all may be otherwise."""
+    small: frozenset[str] = frozenset()
+    """Of the latter those that are checked in one look: what fails is looked for beside how much does."""
 
     def before(self, check: Check) -> Row | None:
         """What the check found; None, too, if its rule was another."""
@@ -73,23 +77,10 @@ def run_checks(
     }
     left = {number: check for number, check in possible.items() if number not in found}
     size = {possible[n].table.name: own.checked for n, own in found.items() if possible[n].kind is CheckKind.UNIQUE}
-    changed, known = _little_changed(tables, known)
-    size |= changed
     found |= _of_one(tables, {number: check for number, check in left.items() if check.of is None}, known, size)
     found |= _of_two(tables, {number: check for number, check in left.items() if check.of is not None}, known)
     rows = [_row(check, found.get(number, _Finding(0))) for number, check in possible.items()]
     return spark.createDataFrame(rows, QUALITY.stored_schema)
-
-
-def _little_changed(tables: _Tables, known: Known) -> tuple[Mapping[str, int], Known]:
-    """What is known but for tables most rows of which are new; of those that are left how many rows each has."""
-    sizes = (
-        to_sizes(tables, {name: change.new for name, change in known.changes.items()}).collect()
-        if known.changes
-        else []
-    )
-    size = {row["name"]: row["rows"] for row in sizes if row["new"] <= MOST_CHANGED * row["rows"]}
-    return size, replace(known, changes={name: known.changes[name] for name in size})
 
 
 def _names(check: Check) -> set[str]:
@@ -108,33 +99,33 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
         if c.table.name in known.changes and (before := known.before(c)) and before.passed
     }
     keys = {n: c for n, c in passed.items() if c.kind is CheckKind.UNIQUE}
+    small = {n: c for n, c in looked_for.items() if c.table.name in known.small}
     new = {name: change.new for name, change in known.changes.items()}
-    akin = {c.table.name: _with_keys_of(new[c.table.name], tables[c.table.name], c.columns) for c in keys.values()}
+    akin = {c.table.name: _akin(known.changes[c.table.name], tables[c.table.name], c.columns) for c in keys.values()}
     groups = [
-        (tables, {n: c for n, c in looked_for.items() if n not in passed}),
+        (tables, {n: c for n, c in looked_for.items() if n not in passed and n not in small}),
         (new, {n: c for n, c in passed.items() if n not in keys}),
         (akin, keys),
     ]
-    counts = _collected(to_counts(frames, own) for frames, own in groups if own)
+    counted = [to_counts(frames, own) for frames, own in groups if own]
+    counts = _collected([*counted, *([to_findings(tables, small)] if small else [])])
     failing = [
         (frames, {n: c for n, c in own.items() if n in counts and counts[n]["failing"]}) for frames, own in groups
     ]
-    found = _collected(to_findings(frames, own) for frames, own in failing if own)
-    counted = {
-        c.table.name: counts[n]["checked"]
-        for n, c in groups[0][1].items()
-        if c.kind is CheckKind.UNIQUE and n in counts
-    }
-    size = {**counted, **size}
+    found = {n: row for n, row in counts.items() if n in small}
+    found |= _collected(to_findings(frames, own) for frames, own in failing if own)
+    of_keys = {n: c.table.name for n, c in looked_for.items() if c.kind is CheckKind.UNIQUE}
+    size = {**size, **{name: counts[n]["checked"] for n, name in of_keys.items() if n in counts}}
     return {
-        n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"]) if n in found else ()))
+        n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"] or ()) if n in found else ()))
         for n, c in checks.items()
     }
 
 
-def _with_keys_of(new: DataFrame, rows: DataFrame, key: Sequence[str]) -> DataFrame:
-    keys = kept(new.select(*key).distinct())
-    return with_rows(rows.where(bounds(keys)) if "message_id" in key else rows, keys, key)
+def _akin(change: Change, rows: DataFrame, key: Sequence[str]) -> DataFrame:
+    """`rows`, with the word which of them have a key of a new one: these themselves, and what they may repeat."""
+    keys = change.new.select(*key).distinct()
+    return marked(rows, F.broadcast(keys) if change.new_bytes <= _FEW_BYTES else keys, key, IS_AKIN)
 
 
 def _is_enforced(rows: DataFrame, check: Check) -> bool:
@@ -161,14 +152,15 @@ def _of_two(tables: _Tables, checks: Numbered, known: Known) -> Mapping[int, _Fi
     were = {**tables, **{name: change.before for name, change in known.changes.items()}}
     among = {n: names for n, c in checks.items() if (names := _names_of_changed(were, c, known)) is not None}
     anew = {n: c for n, c in checks.items() if n not in among}
-    less = _collected(_findings_among(were, n, checks[n], names) for n, names in among.items())
+    less = [_findings_among(were, _then(n), checks[n], names) for n, names in among.items()]
     again = [_findings_among(tables, n, checks[n], names) for n, names in among.items()]
-    rows = _collected([*again, to_findings(tables, anew)] if anew else again)
-    found = {n: _Finding(row["checked"], row["failing"], row["keys"] or ()) for n, row in rows.items()}
+    rows = _collected([*less, *again, *([to_findings(tables, anew)] if anew else [])])
+    found = {n: _Finding(row["checked"], row["failing"], row["keys"] or ()) for n, row in rows.items() if n in checks}
     for n, names in among.items():
         before, now = known.before(checks[n]), found.get(n, _Finding(0))
         assert before is not None
-        checked, failing = (less[n]["checked"], less[n]["failing"]) if n in less else (0, 0)
+        then = rows.get(_then(n))
+        checked, failing = (then["checked"], then["failing"]) if then is not None else (0, 0)
         keys = sorted({*before.sample_keys, *now.keys} - (names.keys - {*now.keys}))[:MOST_SAMPLES]
         found[n] = _Finding(
             before.rows_checked - checked + now.checked, before.rows_failing - failing + now.failing, keys
@@ -213,9 +205,17 @@ def _findings_among(tables: _Tables, number: int, check: Check, among: _Names) -
     return to_findings(frames, {number: check}, among.names)
 
 
+def _then(number: int) -> int:
+    """The number, of no check, of what a check finds in the table as it was."""
+    return -1 - number
+
+
 def _collected(results: Iterable[DataFrame]) -> Mapping[int, Row]:
     frames = list(results)
-    return {row["number"]: row for row in reduce(DataFrame.unionByName, frames).collect()} if frames else {}
+    if not frames:
+        return {}
+    both = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
+    return {row["number"]: row for row in both.collect()}
 
 
 def _row(check: Check, found: _Finding) -> dict[str, object]:

@@ -31,7 +31,7 @@ from schemas.recipient_totals import DATED, RECIPIENT_KEY
 from schemas.requests import REQUESTS
 from schemas.sailthru import BLASTS, PROFILE_VERSIONS, PROFILES, SAILTHRU_MESSAGES
 from schemas.stages import STAGES
-from transforms.increments import is_of, with_rows, without_rows
+from transforms.increments import is_of, signed, with_rows, without_rows
 from transforms.journeys import to_journeys
 from transforms.lifecycle import account_of_message, to_lifecycle
 from transforms.messages import to_messages
@@ -52,10 +52,14 @@ OF_RECIPIENTS = (
     *(f"first_{event_class}_at" for event_class in DATED),
 )
 """The columns of `journeys` that summaries of recipients are made of."""
+SMALL_BYTES = 2**25
+"""Of data files as stored: some 200,000 events. Below it, checking all rows costs no more than finding the new ones."""
 LARGE_BYTES = 2**30
-"""Of data files as stored: some 7 million events. Below it, finding what is new costs as much as it spares."""
+"""Of `events`, some 7 million. Below it, counting those of every file costs no more than finding files to count."""
 MOST_TOUCHED = 0.2
 """The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
+MOST_CHANGED = 0.2
+"""The share of a table's bytes up to which its checks look at the rows alone that are new."""
 
 
 @dataclass(frozen=True)
@@ -71,28 +75,25 @@ class Touched:
 
 
 @dataclass(frozen=True)
-class Recipients:
-    """The recipients of the messages of which something is new, or whose requests changed, since a summary was made."""
+class Ids:
+    """The messages of which something is new, or whose requests changed, since a summary was made."""
 
     ids: DataFrame
-    """Distinct, the `message_id` of these messages."""
+    """Distinct, of `message_id`."""
     near: Column
     """True of all rows of these messages, and of few others: literals that prune files."""
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """The recipients of the messages of `Ids`."""
+
     keys: DataFrame
     """Distinct, of RECIPIENT_KEY; without NULL."""
     journeys: DataFrame
     """All their journeys, as they are; these and what follows have the columns OF_RECIPIENTS."""
-    then: DataFrame
-    """Their journeys in the campaigns of those messages, as they were when the summary was made."""
-    now: DataFrame
-
-
-@dataclass(frozen=True)
-class Requests:
-    """Rows of `requests`, as they were when a summary was made and as they are."""
-
-    then: DataFrame
-    now: DataFrame
+    both: DataFrame
+    """Their journeys in the campaigns of those messages, as they are and as they were then: with SIGN."""
 
 
 class Sources:
@@ -112,7 +113,8 @@ class Sources:
         self._written: set[str] = set()
         self._computed: dict[str, DataFrame] = {}
         self._touched: dict[tuple[int, ...], Touched | None] = {}
-        self._were: dict[tuple[int, ...], DataFrame] = {}
+        self._ids: dict[tuple[int, ...], Ids | None] = {}
+        self._changed_messages: dict[tuple[int, ...], DataFrame | None] = {}
         self._recipients: dict[tuple[int, ...], Recipients | None] = {}
         self._changed_rows: dict[tuple[object, ...], DataFrame] = {}
 
@@ -344,56 +346,75 @@ class Sources:
             self._touched[key] = self._find_touched(since)
         return self._touched[key]
 
-    def messages_were(self, touched: Touched, since: Mapping[str, int]) -> DataFrame:
-        """The day and the campaign of the touched messages, as they stood in `messages` when a summary was made."""
-        key = _key(since, EVENTS, SAILTHRU_MESSAGES, MESSAGES)
-        if key not in self._were:
-            were = with_rows(self.before(MESSAGES, since).where(touched.near), touched.keys, MESSAGE_KEY)
-            self._were[key] = tables.kept(were.select("send_date", *CAMPAIGN_KEY))
-        return self._were[key]
+    def changed_ids(self, since: Mapping[str, int]) -> Ids | None:
+        """The messages of which something is new, or whose requests changed; None if all should be made anew.
+
+        Changed requests only if the summary was made of `requests`.
+        """
+        key = _key(since, EVENTS, SAILTHRU_MESSAGES, REQUESTS)
+        if key not in self._ids:
+            self._ids[key] = self._find_ids(since)
+        return self._ids[key]
+
+    def _find_ids(self, since: Mapping[str, int]) -> Ids | None:
+        touched = self.touched(since)
+        changed = self.changed_rows(REQUESTS, since, "request_date") if _version(REQUESTS) in since else None
+        if touched is None:
+            return None
+        ids = touched.keys.select("message_id")
+        if changed is None:
+            return Ids(ids, touched.near)
+        ids = tables.kept(ids.unionByName(changed.select("message_id")).distinct())
+        return Ids(ids, tables.bounds(ids))
+
+    def changed_messages(self, since: Mapping[str, int]) -> DataFrame | None:
+        """The messages of `changed_ids` as they are and as they were when a summary was made: with SIGN."""
+        key = _key(since, EVENTS, SAILTHRU_MESSAGES, MESSAGES, REQUESTS)
+        if key not in self._changed_messages:
+            changed = self.changed_ids(since) if self.touched(since, MESSAGES) is not None else None
+            self._changed_messages[key] = self._both(MESSAGES, changed, since) if changed is not None else None
+        return self._changed_messages[key]
+
+    def _both(self, contract: TableContract, changed: Ids, since: Mapping[str, int]) -> DataFrame:
+        both = signed(self.of(contract).where(changed.near), self.before(contract, since).where(changed.near))
+        return with_rows(both, changed.ids, ["message_id"]).localCheckpoint()
 
     def recipients(self, since: Mapping[str, int]) -> Recipients | None:
-        """Those of whom something is new since a summary was made; None if all should be made anew.
-
-        Of changed requests only if the summary was made of `requests`.
-        """
+        """Those of whom something is new since a summary was made; None if all should be made anew."""
         key = _key(since, EVENTS, SAILTHRU_MESSAGES, JOURNEYS, REQUESTS)
         if key not in self._recipients:
             self._recipients[key] = self._find_recipients(since)
         return self._recipients[key]
 
     def _find_recipients(self, since: Mapping[str, int]) -> Recipients | None:
-        touched = self.touched(since, JOURNEYS)
-        changed = self.changed_rows(REQUESTS, since, "request_date") if _version(REQUESTS) in since else None
-        if touched is None:
+        touched, changed = self.touched(since, JOURNEYS), self.changed_ids(since)
+        if touched is None or changed is None:
             return None
-        ids, near = touched.keys.select("message_id"), touched.near
-        if changed is not None:
-            ids = tables.kept(ids.unionByName(changed.select("message_id")).distinct())
-            near = tables.bounds(ids)
         before, new = self.before(JOURNEYS, since), touched.journeys.where("recipient is not null")
         in_campaign = (*CAMPAIGN_KEY, "recipient")
-        were = with_rows(before.where(near), ids, ["message_id"]).where("recipient is not null")
+        were = with_rows(before.where(changed.near), changed.ids, ["message_id"]).where("recipient is not null")
         pairs = tables.kept(were.select(*in_campaign).unionByName(new.select(*in_campaign)).distinct())
         keys = tables.kept(pairs.select(*RECIPIENT_KEY).distinct())
         all_then = with_rows(before, keys, RECIPIENT_KEY).select(*OF_RECIPIENTS).localCheckpoint()
         same = without_rows(all_then, touched.keys, MESSAGE_KEY)
         all_now = same.unionByName(new.select(*OF_RECIPIENTS))
-        then, now = (with_rows(journeys, pairs, in_campaign).localCheckpoint() for journeys in (all_then, all_now))
-        return Recipients(ids, near, keys, all_now, then, now)
+        both = with_rows(signed(all_now, all_then), pairs, in_campaign).localCheckpoint()
+        return Recipients(keys, all_now, both)
 
-    def requests_of(self, theirs: Recipients, since: Mapping[str, int]) -> Requests | None:
-        """The requests for all messages of these recipients; None if nothing says which of them changed."""
-        changed = self.changed_rows(REQUESTS, since, "request_date")
+    def requests_of(self, theirs: Recipients, since: Mapping[str, int]) -> DataFrame | None:
+        """The requests for the messages of `changed_ids` and of their recipients, as they are and as they were.
+
+        With SIGN; None if nothing says which of them changed.
+        """
+        changed, messages = self.changed_rows(REQUESTS, since, "request_date"), self.changed_ids(since)
         difference = self.difference(REQUESTS, since)
-        if changed is None or difference is None:
+        if changed is None or messages is None or difference is None:
             return None
-        ids = theirs.now.select("message_id").unionByName(theirs.then.select("message_id")).unionByName(theirs.ids)
-        ids = tables.kept(ids.distinct())
+        ids = tables.kept(theirs.both.select("message_id").unionByName(messages.ids).distinct())
         now = with_rows(self.requests, ids, ["message_id"]).localCheckpoint()
         were = self.before(REQUESTS, since).where(is_of(REQUESTS, difference.days))
-        then = without_rows(now, changed, REQUESTS.key).unionByName(with_rows(were, changed, REQUESTS.key))
-        return Requests(with_rows(then, ids, ["message_id"]), now)
+        gone = with_rows(with_rows(were, changed, REQUESTS.key), ids, ["message_id"])
+        return signed(now, without_rows(now, changed, REQUESTS.key).unionByName(gone)).localCheckpoint()
 
     def _find_touched(self, since: Mapping[str, int]) -> Touched | None:
         events = self.difference(EVENTS, since)
@@ -441,9 +462,25 @@ class Sources:
             self._changed_rows[key] = tables.kept(other)
         return self._changed_rows[key]
 
-    def is_large(self, contract: TableContract) -> bool:
-        """Whether looking at all rows of a stored table costs more than finding out which of them are new."""
-        return tables.size_in_bytes(self.spark, self._warehouse, contract) >= LARGE_BYTES
+    def changes(self, since: Mapping[str, int]) -> Mapping[str, Change]:
+        """What became of those stored tables whose new rows alone are worth a look, since a summary was made."""
+        found = {}
+        for table in (table for table in TABLES if table.partitioned_by and table.name in self.everything):
+            difference = self.difference(table, since)
+            if difference is None or self.is_small(table):
+                continue
+            if difference.added_bytes <= MOST_CHANGED * self._bytes_of(table):
+                found[table.name] = self.change(table, since)
+        if EVENTS.name in found and self._bytes_of(EVENTS) >= LARGE_BYTES and not self.is_as_it_was(FILES, since):
+            found[FILES.name] = self.change(FILES, since)
+        return {name: change for name, change in found.items() if change is not None}
+
+    def is_small(self, contract: TableContract) -> bool:
+        """Whether looking at all rows of a stored table costs about as little as finding out which of them are new."""
+        return self._bytes_of(contract) < SMALL_BYTES
+
+    def _bytes_of(self, contract: TableContract) -> int:
+        return tables.size_in_bytes(self.spark, self._warehouse, contract, self.version_of(contract))
 
     def change(self, contract: TableContract, since: Mapping[str, int]) -> Change | None:
         """What became of a stored table since a summary was made; None if nothing says it."""
@@ -452,7 +489,8 @@ class Sources:
             return None
         before, days = self.before(contract, since), difference.days
         gone = _in_files(before, contract, days, difference.removed)
-        return Change(before, gone, _in_files(self.stored(contract), contract, days, difference.added))
+        new = _in_files(self.stored(contract), contract, days, difference.added)
+        return Change(before, gone, new, difference.added_bytes)
 
     def new_events(self, since: Mapping[str, int]) -> DataFrame | None:
         """The rows of `events` that are new since a summary was made; None if nothing says which.

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.parts import Days, Part, PartOf, Since, Summary, with_keys_anew
+from jobs.parts import Part, PartOf, Since, Summary, with_keys_anew
 from jobs.people import PEOPLE
 from jobs.providers import PROVIDERS
 from jobs.quality import Known, run_checks
@@ -23,7 +23,7 @@ from schemas.files import FILES
 from schemas.freshness import FRESHNESS
 from schemas.invitations import ANSWERS, INVITATIONS, RECENT
 from schemas.journeys import JOURNEYS
-from schemas.messages import MESSAGE_KEY, MESSAGES, CampaignKind
+from schemas.messages import MESSAGE_KEY, MESSAGES
 from schemas.quality import QUALITY
 from schemas.recipient_totals import RECIPIENT_KEY, RECIPIENT_TOTALS
 from schemas.region_summary import REGION_SUMMARY
@@ -31,9 +31,17 @@ from schemas.requests import REQUESTS
 from schemas.restatement import RESTATEMENT
 from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
 from transforms.campaign_regions import COUNTS, messages_by_region, recipients_by_region, to_campaign_regions
-from transforms.campaigns import RECIPIENTS, message_revenues, of_campaign, recipients_of_campaigns, to_campaigns
+from transforms.campaigns import (
+    counts_of_campaigns,
+    message_revenues,
+    of_campaign,
+    recipients_of_campaigns,
+    settled_of_campaigns,
+    to_campaigns,
+    told_in_full,
+)
 from transforms.freshness import to_freshness
-from transforms.increments import is_of, is_on, summed, with_rows, without_rows
+from transforms.increments import SIGN, is_of, is_on, summed, with_rows, without_rows
 from transforms.invitations import answers, is_recent, newest_send, to_invitations, with_rates
 from transforms.recipient_totals import to_recipient_totals
 from transforms.region_summary import to_region_summary
@@ -63,21 +71,15 @@ def _messages_part(contract: TableContract, new: Callable[[Touched], DataFrame])
 # --- One row per day and what not: the days of such messages
 
 
-def _days_touched(sources: Sources, touched: Touched, since: Since) -> Days:
-    """The days on which the touched messages were sent, as it was known then and as it is now."""
-    both = (sources.messages_were(touched, since), touched.messages)
-    return sources.days_of(*[messages.select("send_date") for messages in both])
-
-
 def _restatement(sources: Sources) -> DataFrame:
     return to_restatement(sources.of(MESSAGES), sources.state(RESTATEMENT), sources.as_of)
 
 
 def _restatement_part(sources: Sources, since: Since) -> Part | None:
-    touched = sources.touched(since, MESSAGES)
-    if touched is None:
+    changed = sources.changed_messages(since)
+    if changed is None:
         return None
-    is_touched = is_on("send_date", _days_touched(sources, touched, since))
+    is_touched = is_on("send_date", sources.days_of(changed.select("send_date")))
     published = sources.stored(RESTATEMENT)
     now = to_restatement(sources.of(MESSAGES).where(is_touched), published.where(is_touched), sources.as_of)
     return Part(published.where(~is_touched).unionByName(now.select(*published.columns)))
@@ -89,16 +91,15 @@ def _regions(sources: Sources) -> DataFrame:
 
 def _regions_part(sources: Sources, since: Since) -> Part | None:
     requests, messages = sources.requests, sources.of(MESSAGES)
-    touched, changed = sources.touched(since, MESSAGES), sources.changed_rows(REQUESTS, since, "request_date")
-    if touched is None or changed is None:
+    changed, changed_messages = sources.changed_ids(since), sources.changed_messages(since)
+    changed_requests = sources.changed_rows(REQUESTS, since, "request_date")
+    if changed is None or changed_messages is None or changed_requests is None:
         return None
-    ids = kept(changed.select("message_id").unionByName(touched.keys.select("message_id")).distinct())
-    near = bounds(ids)
-    days = _days_touched(sources, touched, since) | sources.days_of(
+    days = sources.days_of(
+        changed_messages.select("send_date"),
+        changed_requests.select("request_date"),
         # Until its first event was there, a message was a request without events, of the day of the request.
-        with_rows(requests.where(near), ids, ["message_id"]).select("request_date"),
-        changed.select("request_date"),
-        with_rows(messages.where(near), ids, ["message_id"]).select("send_date"),
+        with_rows(requests.where(changed.near), changed.ids, ["message_id"]).select("request_date"),
     )
     # All that may be of these days: their messages with their requests, their requests with their messages.
     of_days = messages.where(is_on("send_date", days)).select("message_id")
@@ -116,45 +117,26 @@ def _regions_part(sources: Sources, since: Since) -> Part | None:
 
 
 def _campaigns(sources: Sources) -> DataFrame:
-    return _campaigns_out_of(sources, sources.of(MESSAGES), recipients_of_campaigns(sources.of(JOURNEYS)))
+    recipients = recipients_of_campaigns(sources.of(JOURNEYS))
+    profile, blasts = sources.settings.metrics.chosen, sources.state(BLASTS)
+    return to_campaigns(sources.of(MESSAGES), recipients, _revenues(sources), blasts, profile)
 
 
-def _campaigns_out_of(sources: Sources, messages: DataFrame, recipients: DataFrame) -> DataFrame:
-    revenues, blasts = message_revenues(sources.state(SAILTHRU_MESSAGES)), sources.state(BLASTS)
-    return to_campaigns(messages, recipients, revenues, blasts, sources.settings.metrics.chosen)
+def _revenues(sources: Sources) -> DataFrame:
+    return message_revenues(sources.state(SAILTHRU_MESSAGES))
 
 
 def _campaigns_part(sources: Sources, since: Since) -> Part | None:
-    """Anew out of the messages of campaigns of which one is touched; its recipients, with those of whom one is."""
-    touched, renamed = sources.touched(since, MESSAGES), _renamed_blasts(sources, since)
-    theirs = sources.recipients(since)
-    if touched is None or renamed is None or theirs is None:
+    """What is counted, less what the touched messages and their recipients were counted as, and with what they are."""
+    theirs, changed = sources.recipients(since), sources.changed_messages(since)
+    if theirs is None or changed is None:
         return None
-    stored = sources.stored(CAMPAIGNS)
-    now, then = recipients_of_campaigns(theirs.now), recipients_of_campaigns(theirs.then)
-    recipients = summed(CAMPAIGN_KEY, RECIPIENTS, [stored, now], less=[then])
-    keys = kept(_campaigns_of(sources, touched, since).unionByName(renamed).distinct())
-    messages = with_rows(of_campaign(sources.of(MESSAGES)), keys, CAMPAIGN_KEY)
-    rows = _campaigns_out_of(sources, messages, recipients)
-    return with_keys_anew(stored, rows, keys, CAMPAIGN_KEY)
-
-
-def _campaigns_of(sources: Sources, touched: Touched, since: Since) -> DataFrame:
-    """The campaigns of the touched messages, as it was known then and as it is now."""
-    were = sources.messages_were(touched, since).select(*CAMPAIGN_KEY)
-    return of_campaign(were.unionByName(touched.messages.select(*CAMPAIGN_KEY)))
-
-
-def _renamed_blasts(sources: Sources, since: Since) -> DataFrame | None:
-    """The blasts that have another name than then; None if then there was no table of them."""
-    if sources.is_as_it_was(BLASTS, since):
-        return sources.stored(CAMPAIGNS).select(*CAMPAIGN_KEY).limit(0)
-    if f"{BLASTS.name}_version" not in since:
-        return None  # there were none
-    named = ["client_id", "id", "name"]
-    new = without_rows(sources.stored(BLASTS), sources.before(BLASTS, since), named)
-    provider, kind = F.lit("sailthru").alias("provider"), F.lit(CampaignKind.BLAST.value).alias("campaign_kind")
-    return new.select(provider, F.col("client_id").alias("account"), kind, F.col("id").alias("campaign"))
+    stored, profile = sources.stored(CAMPAIGNS), sources.settings.metrics.chosen
+    changes = [counts_of_campaigns(changed, profile, SIGN), recipients_of_campaigns(theirs.both, SIGN)]
+    names = [name for rows in changes for name in rows.columns if name not in (*CAMPAIGN_KEY, SIGN)]
+    settled = settled_of_campaigns(sources.of(MESSAGES), _revenues(sources))
+    rows = settled.join(summed(CAMPAIGN_KEY, names, [stored, *changes]), on=list(CAMPAIGN_KEY), how="left")
+    return Part(told_in_full(rows, sources.state(BLASTS), profile))
 
 
 def _campaign_regions(sources: Sources) -> DataFrame:
@@ -162,20 +144,14 @@ def _campaign_regions(sources: Sources) -> DataFrame:
 
 
 def _campaign_regions_part(sources: Sources, since: Since) -> Part | None:
-    """What is counted, less what the touched messages and their recipients were counted as, and with what they are."""
-    theirs, messages = sources.recipients(since), sources.of(MESSAGES)
+    """As of `campaigns`."""
+    theirs, changed = sources.recipients(since), sources.changed_messages(since)
     requests = sources.requests_of(theirs, since) if theirs is not None else None
-    if theirs is None or requests is None or sources.touched(since, MESSAGES) is None:
+    if theirs is None or changed is None or requests is None:
         return None
-
-    def counted(requests: DataFrame, messages: DataFrame, journeys: DataFrame) -> list[DataFrame]:
-        of_ids = with_rows(messages.where(theirs.near), theirs.ids, ["message_id"])
-        return [messages_by_region(requests, of_ids), recipients_by_region(requests, journeys)]
-
-    now = counted(requests.now, messages, theirs.now)
-    then = counted(requests.then, sources.before(MESSAGES, since), theirs.then)
-    stored = sources.stored(CAMPAIGN_REGIONS)
-    return Part(summed(CAMPAIGN_REGIONS.key, COUNTS, [stored, *now], less=then).where(F.col("messages") > 0))
+    counted = [messages_by_region(requests, changed, SIGN), recipients_by_region(requests, theirs.both, SIGN)]
+    counts = summed(CAMPAIGN_REGIONS.key, COUNTS, [sources.stored(CAMPAIGN_REGIONS), *counted])
+    return Part(counts.where(F.col("messages") > 0))
 
 
 def _recipient_totals(sources: Sources) -> DataFrame:
@@ -183,8 +159,7 @@ def _recipient_totals(sources: Sources) -> DataFrame:
 
 
 def _totals_of(sources: Sources, journeys: DataFrame) -> DataFrame:
-    revenues, many = message_revenues(sources.state(SAILTHRU_MESSAGES)), sources.settings.campaigns.many
-    return to_recipient_totals(journeys, revenues, many)
+    return to_recipient_totals(journeys, _revenues(sources), sources.settings.campaigns.many)
 
 
 def _recipient_totals_part(sources: Sources, since: Since) -> Part | None:
@@ -205,7 +180,7 @@ def _invitations_part(sources: Sources, since: Since) -> Part | None:
     if theirs is None:
         return None
     stored = sources.stored(INVITATIONS)
-    ever = summed(CAMPAIGN_KEY, ANSWERS, [stored, answers(theirs.now)], less=[answers(theirs.then)])
+    ever = summed(CAMPAIGN_KEY, ANSWERS, [stored, answers(theirs.both, SIGN)])
     ((newest,),) = newest_send(journeys).collect()
     as_of = F.lit(newest).cast("date")
     recent = answers(journeys.where(is_recent(as_of, sources.settings.campaigns.response_days)))
@@ -236,14 +211,10 @@ def _quality(sources: Sources, known: Known | None = None) -> DataFrame:
 def _quality_part(sources: Sources, since: Since) -> Part | None:
     there = [table for table in TABLES if table.name in sources.everything]
     same = frozenset(table.name for table in there if sources.is_as_it_was(table, since))
-    large = [table for table in there if table.partitioned_by and sources.is_large(table)]
-    changes = {
-        table.name: change
-        for table in ([*large, FILES] if large else [])
-        if table.name not in same and (change := sources.change(table, since)) is not None
-    }
+    changes = {name: change for name, change in sources.changes(since).items() if name not in same}
+    small = frozenset(table.name for table in there if sources.is_small(table) and table.name not in changes)
     results = {tuple(row[name] for name in QUALITY.key): row for row in sources.stored(QUALITY).collect()}
-    return Part(_quality(sources, Known(results, same, changes)))
+    return Part(_quality(sources, Known(results, same, changes, small)))
 
 
 SUMMARIES = {

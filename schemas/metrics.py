@@ -159,16 +159,24 @@ class Metric:
         return f"Of the {units} {whole}, those {part}."
 
     @property
+    def sums(self) -> dict[str, str]:
+        """Name and SQL of the columns that are counted, as aggregates over rows of `messages`."""
+        counted = {"numerator": self.numerator_sql, "denominator": self.denominator_sql}
+        return {f"{self.name}_{part}": f"cast(sum(cast({sql} as bigint)) as bigint)" for part, sql in counted.items()}
+
+    @property
+    def rate(self) -> str:
+        """SQL of the rate, of a row with the columns that are counted."""
+        return _share(f"{self.name}_numerator", f"{self.name}_denominator")
+
+    @property
     def columns(self) -> dict[str, str]:
-        """Name and SQL of the metric's columns as aggregates over rows of `messages`."""
-        numerator, denominator = (
-            f"cast(sum(cast({sql} as bigint)) as bigint)" for sql in (self.numerator_sql, self.denominator_sql)
-        )
-        return {
-            f"{self.name}_numerator": numerator,
-            f"{self.name}_denominator": denominator,
-            f"{self.name}_rate": f"cast({numerator} as double) / nullif({denominator}, 0)",
-        }
+        """Name and SQL of all of the metric's columns as aggregates over rows of `messages`."""
+        return {**self.sums, f"{self.name}_rate": _share(*self.sums.values())}
+
+
+def _share(part: str, whole: str) -> str:
+    return f"cast({part} as double) / nullif({whole}, 0)"
 
 
 Profile = tuple[Metric, ...]

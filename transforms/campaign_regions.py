@@ -23,16 +23,16 @@ def to_campaign_regions(requests: DataFrame, messages: DataFrame, journeys: Data
     return summed(CAMPAIGN_REGIONS.key, COUNTS, counted)
 
 
-def messages_by_region(requests: DataFrame, messages: DataFrame) -> DataFrame:
-    """CAMPAIGN_REGIONS.key, `requests` and `messages`.
+def messages_by_region(requests: DataFrame, messages: DataFrame, *apart: str) -> DataFrame:
+    """CAMPAIGN_REGIONS.key, `requests` and `messages`, and the columns `apart`, of which each value is counted alone.
 
     All messages of a message id must be among them, and all its requests.
     """
     return (
-        of_campaign(with_order_in_id(messages))
-        .join(requests_by_region(requests), on="message_id", how="left")
+        of_campaign(with_order_in_id(messages, *apart))
+        .join(requests_by_region(requests, *apart), on=["message_id", *apart], how="left")
         .withColumn("region", F.coalesce("region", F.lit(UNKNOWN)))
-        .groupBy(*CAMPAIGN_REGIONS.key)
+        .groupBy(*CAMPAIGN_REGIONS.key, *apart)
         .agg(
             F.coalesce(F.sum(F.when(F.col("of_id") == 1, F.col("requests"))), F.lit(0)).alias("requests"),
             F.count(F.lit(1)).alias("messages"),
@@ -40,15 +40,16 @@ def messages_by_region(requests: DataFrame, messages: DataFrame) -> DataFrame:
     )
 
 
-def recipients_by_region(requests: DataFrame, journeys: DataFrame) -> DataFrame:
-    """CAMPAIGN_REGIONS.key and `recipients`.
+def recipients_by_region(requests: DataFrame, journeys: DataFrame, *apart: str) -> DataFrame:
+    """CAMPAIGN_REGIONS.key and `recipients`, and the columns `apart`, of which each value is counted alone.
 
     All journeys of a recipient in a campaign must be among them, and all requests of their messages.
     """
-    own = requests.select("message_id", "recipient", F.array(F.coalesce("region", F.lit(UNKNOWN))).alias("own"))
+    region = F.array(F.coalesce("region", F.lit(UNKNOWN)))
+    own = requests.select("message_id", "recipient", *apart, region.alias("own"))
     return (
-        with_regions(of_campaign(journeys).where(F.col("recipient").isNotNull()), own, requests)
+        with_regions(of_campaign(journeys).where(F.col("recipient").isNotNull()), own, requests, *apart)
         .withColumn("region", F.explode("regions"))
-        .groupBy(*CAMPAIGN_REGIONS.key)
+        .groupBy(*CAMPAIGN_REGIONS.key, *apart)
         .agg(F.count_distinct("recipient").alias("recipients"))
     )

@@ -1,12 +1,14 @@
 """`campaigns`: totals and rates of each blast, template and configuration set."""
 
-from pyspark.sql import DataFrame
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.campaigns import CAMPAIGN_KEY
 from schemas.messages import MESSAGE_KEY, CampaignKind
 from schemas.metrics import DEFAULT_PROFILE, Profile
-from transforms.region_summary import sums_and_metrics
+from transforms.region_summary import rates, sums
 
 RECIPIENTS = ("recipients", "recipients_opened", "recipients_clicked")
 """What is counted once per campaign and recipient."""
@@ -20,7 +22,12 @@ def to_campaigns(
     profile: Profile = DEFAULT_PROFILE,
 ) -> DataFrame:
     """The rows of `campaigns`; of the rows of `recipients_of_campaigns` and `message_revenues`."""
-    key = list(CAMPAIGN_KEY)
+    rows = _of_campaigns(messages, revenues, [*_settled(), *_counted(profile)])
+    return told_in_full(rows.join(recipients, on=list(CAMPAIGN_KEY), how="left"), blasts, profile)
+
+
+def told_in_full(rows: DataFrame, blasts: DataFrame, profile: Profile) -> DataFrame:
+    """The rows of `campaigns` out of all that is counted: with the names of blasts, and rates."""
     names = blasts.select(
         F.lit("sailthru").alias("provider"),
         F.col("client_id").alias("account"),
@@ -28,34 +35,51 @@ def to_campaigns(
         F.col("id").alias("campaign"),
         "name",
     )
-    return (
-        of_campaign(messages)
-        .join(revenues, on=list(MESSAGE_KEY), how="left")
-        .groupBy(*key)
-        .agg(
-            F.count(F.lit(1)).alias("messages"),
-            F.min("send_date").alias("first_send_date"),
-            F.max("send_date").alias("last_send_date"),
-            F.sum("revenue").alias("revenue"),
-            *sums_and_metrics(profile),
-        )
-        .join(recipients.select(*key, *RECIPIENTS), on=key, how="left")
-        .fillna(0, RECIPIENTS)
-        .join(names, on=key, how="left")
-    )
+    named = rows.fillna(0, RECIPIENTS).join(names, on=list(CAMPAIGN_KEY), how="left")
+    return named.withColumns(rates(profile))
 
 
-def recipients_of_campaigns(journeys: DataFrame) -> DataFrame:
-    """CAMPAIGN_KEY and RECIPIENTS, of campaigns with recipients whom an event names.
+def settled_of_campaigns(messages: DataFrame, revenues: DataFrame) -> DataFrame:
+    """CAMPAIGN_KEY, the days of the first and last send, and `revenue`: what all messages say, and no sum does.
 
-    All journeys of a recipient in a campaign must be among them.
+    A revenue is a sum of those that are stated, NULL of none.
+    """
+    return _of_campaigns(messages, revenues, _settled())
+
+
+def counts_of_campaigns(messages: DataFrame, profile: Profile, *apart: str) -> DataFrame:
+    """CAMPAIGN_KEY and what is counted of messages, and the columns `apart`, of which each value is counted alone."""
+    return of_campaign(messages).groupBy(*CAMPAIGN_KEY, *apart).agg(*_counted(profile))
+
+
+def _of_campaigns(messages: DataFrame, revenues: DataFrame, columns: Sequence[Column]) -> DataFrame:
+    with_revenue = of_campaign(messages).join(revenues, on=list(MESSAGE_KEY), how="left")
+    return with_revenue.groupBy(*CAMPAIGN_KEY).agg(*columns)
+
+
+def _counted(profile: Profile) -> list[Column]:
+    return [F.count(F.lit(1)).alias("messages"), *sums(profile).values()]
+
+
+def _settled() -> list[Column]:
+    return [
+        F.min("send_date").alias("first_send_date"),
+        F.max("send_date").alias("last_send_date"),
+        F.sum("revenue").alias("revenue"),
+    ]
+
+
+def recipients_of_campaigns(journeys: DataFrame, *apart: str) -> DataFrame:
+    """CAMPAIGN_KEY and RECIPIENTS, of campaigns with recipients whom an event names, and the columns `apart`.
+
+    Each value of `apart` is counted alone. All journeys of a recipient in a campaign must be among them.
     """
     return (
         of_campaign(journeys)
         .where(F.col("recipient").isNotNull())
-        .groupBy(*CAMPAIGN_KEY, "recipient")
+        .groupBy(*CAMPAIGN_KEY, *apart, "recipient")
         .agg(F.bool_or("is_opened").alias("is_opened"), F.bool_or("is_clicked").alias("is_clicked"))
-        .groupBy(*CAMPAIGN_KEY)
+        .groupBy(*CAMPAIGN_KEY, *apart)
         .agg(
             F.count(F.lit(1)).alias("recipients"),
             F.count_if("is_opened").alias("recipients_opened"),

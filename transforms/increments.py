@@ -10,6 +10,9 @@ from pyspark.sql import functions as F
 
 from schemas.contract import TableContract
 
+SIGN = "sign"
+"""1 in rows as they are, -1 in rows as they were."""
+
 
 def is_of(contract: TableContract, days: Collection[date | None]) -> Column:
     """Whether a row of a table that is partitioned by day is of one of the days; None is the one of rows without."""
@@ -37,24 +40,39 @@ def with_rows(rows: DataFrame, keys: DataFrame, names: Sequence[str], theirs: Se
     return _joined(rows, keys, names, theirs, "left_semi")
 
 
-def summed(
-    key: Sequence[str], counts: Sequence[str], parts: Sequence[DataFrame], less: Sequence[DataFrame] = ()
-) -> DataFrame:
-    """By `key` the sums of `counts` over `parts`, less those over `less`; 0 of a part that lacks the column.
+def signed(now: DataFrame, were: DataFrame) -> DataFrame:
+    """Rows as they are and rows as they were, with the column SIGN, by which they add up to what has changed.
+
+    Rows that are as they were may be among them: they cancel out.
+    """
+    return now.withColumn(SIGN, F.lit(1)).unionByName(were.withColumn(SIGN, F.lit(-1)))
+
+
+def summed(key: Sequence[str], counts: Sequence[str], parts: Sequence[DataFrame]) -> DataFrame:
+    """By `key` the sums of `counts` over `parts`, each row by its SIGN if the part has one; 0 of a part that lacks one.
 
     Where each count is one of things that differ, those that are no longer as they were are taken away, and added as
     they are now.
     """
 
-    def signed(rows: DataFrame, sign: int) -> DataFrame:
+    def counted(rows: DataFrame) -> DataFrame:
+        sign = F.col(SIGN) if SIGN in rows.columns else F.lit(1)
         each = [(F.col(n) * sign if n in rows.columns else F.lit(0)).cast("bigint").alias(n) for n in counts]
         return rows.select(*key, *each)
 
-    signs = [*(signed(rows, 1) for rows in parts), *(signed(rows, -1) for rows in less)]
-    return reduce(DataFrame.unionByName, signs).groupBy(*key).agg(*[F.sum(name).alias(name) for name in counts])
+    sums = [F.sum(name).alias(name) for name in counts]
+    return reduce(DataFrame.unionByName, map(counted, parts)).groupBy(*key).agg(*sums)
 
 
-def _joined(rows: DataFrame, keys: DataFrame, names: Sequence[str], theirs: Sequence[str], how: str) -> DataFrame:
-    known = keys.select(*[F.col(name).alias(f"_{i}") for i, name in enumerate(theirs or names)])
+def marked(rows: DataFrame, keys: DataFrame, names: Sequence[str], mark: str) -> DataFrame:
+    """`rows` with the column `mark`: true of those that `with_rows` keeps, of others NULL. `keys` must be distinct."""
+    return _joined(rows, keys.withColumn(mark, F.lit(True)), names, (), "left", mark)
+
+
+def _joined(
+    rows: DataFrame, keys: DataFrame, names: Sequence[str], theirs: Sequence[str], how: str, *more: str
+) -> DataFrame:
+    known = keys.select(*[F.col(name).alias(f"_{i}") for i, name in enumerate(theirs or names)], *more)
     is_same = [F.col(name).eqNullSafe(F.col(f"_{i}")) for i, name in enumerate(names)]
-    return rows.join(known, reduce(and_, is_same), how)
+    joined = rows.join(known, reduce(and_, is_same), how)
+    return joined.select(*rows.columns, *more) if more else joined

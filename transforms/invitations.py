@@ -26,9 +26,12 @@ def is_recent(as_of: Column, response_days: int) -> Column:
     return F.col("send_date") > F.date_sub(as_of, response_days)
 
 
-def answers(journeys: DataFrame) -> DataFrame:
-    """CAMPAIGN_KEY and ANSWERS; all journeys of a recipient in a campaign must be among them."""
-    return _answers(journeys, {"": F.lit(True)})
+def answers(journeys: DataFrame, *apart: str) -> DataFrame:
+    """CAMPAIGN_KEY and ANSWERS, and the columns `apart`, of which each value is counted alone.
+
+    All journeys of a recipient in a campaign must be among them.
+    """
+    return _answers(journeys, {"": F.lit(True)}, *apart)
 
 
 def with_rates(counted: DataFrame) -> DataFrame:
@@ -45,15 +48,15 @@ def newest_send(journeys: DataFrame) -> DataFrame:
     return journeys.agg(F.max("send_date").alias("as_of_date"))
 
 
-def _answers(journeys: DataFrame, is_counted: Mapping[str, Column]) -> DataFrame:
+def _answers(journeys: DataFrame, is_counted: Mapping[str, Column], *apart: str) -> DataFrame:
     """CAMPAIGN_KEY and ANSWERS with each prefix, of those journeys alone of which its condition is true."""
     of_recipient = [flag for prefix, condition in is_counted.items() for flag in _of_recipient(prefix, condition)]
     of_campaigns = [counted for prefix in is_counted for counted in _of_campaign(prefix)]
     return (
         of_campaign(journeys)
-        .groupBy(*CAMPAIGN_KEY, "recipient")
+        .groupBy(*CAMPAIGN_KEY, *apart, "recipient")
         .agg(*of_recipient)
-        .groupBy(*CAMPAIGN_KEY)
+        .groupBy(*CAMPAIGN_KEY, *apart)
         .agg(*of_campaigns)
     )
 

@@ -13,6 +13,8 @@ from transforms.increments import with_rows
 
 _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
+IS_AKIN = "is_akin"
+"""Of a row whether it is looked at; others are only counted."""
 Numbered = Mapping[int, Check]
 """Checks, each by a number of its own."""
 
@@ -21,7 +23,8 @@ def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
     """Of checks of one table each: `number`, `checked` rows, and `failing`, how many fail.
 
     No row leaves its place, but of a key its hash. So of a key other rows may be `failing` than those that repeat one:
-    those whose hash repeats, which they are all among.
+    those whose hash repeats, which they are all among. Of a table with the column IS_AKIN only rows are `failing` of
+    which it is true.
     """
     counts, hashes = [], []
     for name, own in _by_table(checks).items():
@@ -34,21 +37,9 @@ def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
     if hashes:
         rows = F.col("rows")
         of_hash = _union(hashes).groupBy("number", "hash").agg(F.count(F.lit(1)).alias("rows"))
-        failing_rows = F.sum(F.when(rows > 1, rows).otherwise(0))
+        failing_rows = F.sum(F.when(F.col("hash").isNotNull() & (rows > 1), rows).otherwise(0))
         counts.append(of_hash.groupBy("number").agg(F.sum(rows).alias("checked"), failing_rows.alias("failing")))
     return _union(counts)
-
-
-def to_sizes(tables: Mapping[str, DataFrame], new: Mapping[str, DataFrame]) -> DataFrame:
-    """Of each table of which `new` has rows: `name`, how many `rows` it has and how many of them are `new`."""
-    rows = F.count(F.lit(1))
-    sizes = [
-        frame.agg(rows.alias("rows")).select(F.lit(name).alias("name"), "rows", F.lit(is_new).alias("is_new"))
-        for name in new
-        for is_new, frame in ((False, tables[name]), (True, new[name]))
-    ]
-    own, of_new = F.sum(F.when(~F.col("is_new"), F.col("rows"))), F.sum(F.when(F.col("is_new"), F.col("rows")))
-    return _union(sizes).groupBy("name").agg(own.alias("rows"), of_new.alias("new"))
 
 
 def names_of(check: Check) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -98,11 +89,18 @@ def _result_of(number: int) -> Column:
 
 
 def _hashed(rows: DataFrame, number: int, check: Check) -> DataFrame:
-    return rows.select(F.lit(number).alias("number"), F.xxhash64(*check.columns).alias("hash"))
+    hashed = F.xxhash64(*check.columns)
+    looked_at = F.when(F.col(IS_AKIN), hashed) if IS_AKIN in rows.columns else hashed
+    return rows.select(F.lit(number).alias("number"), looked_at.alias("hash"))
 
 
 def _noted(rows: DataFrame, checks: Numbered) -> DataFrame:
-    """Of each row its key, with the number of the check of the key, and with that of each other check that it fails."""
+    """Of each row its key, with the number of the check of the key, and with that of each other check that it fails.
+
+    Of a table with the column IS_AKIN only of rows of which it is true.
+    """
+    if IS_AKIN in rows.columns:
+        rows = rows.where(IS_AKIN)
 
     def note(number: int, is_key: bool) -> Column:
         return F.struct(F.lit(number).alias("number"), F.lit(is_key).alias("is_key"))

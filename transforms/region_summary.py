@@ -32,47 +32,55 @@ def to_region_summary(requests: DataFrame, messages: DataFrame, profile: Profile
         .agg(
             F.coalesce(F.sum(F.when(is_counted, F.col("requests"))), F.lit(0)).alias("requests"),
             F.count_if(is_message).alias("messages"),
-            *sums_and_metrics(profile),
+            *sums(profile).values(),
             *_waits(),
         )
+        .withColumns(rates(profile))
     )
 
 
-def requests_by_region(requests: DataFrame) -> DataFrame:
-    """Per message id and region how many requests there are, and the time of the first."""
-    return requests.groupBy("message_id", F.coalesce("region", F.lit(UNKNOWN)).alias("region")).agg(
+def requests_by_region(requests: DataFrame, *apart: str) -> DataFrame:
+    """Per message id, region and values of `apart` how many requests there are, and the time of the first."""
+    region = F.coalesce("region", F.lit(UNKNOWN)).alias("region")
+    return requests.groupBy("message_id", region, *apart).agg(
         F.count(F.lit(1)).alias("requests"), F.min("request_time").alias("request_time")
     )
 
 
-def with_regions(rows: DataFrame, own: DataFrame, requests: DataFrame) -> DataFrame:
+def with_regions(rows: DataFrame, own: DataFrame, requests: DataFrame, *apart: str) -> DataFrame:
     """`rows` of people with the array `regions`: of the own request for the message, without one all of the message's.
 
-    `own` has the column of that name, an array, for each `message_id` and what says of rows whose they are.
+    `own` has the column of that name, an array, for each `message_id` and what says of rows whose they are. Rows and
+    requests meet only with the same values of `apart`.
     """
-    of_message = requests_by_region(requests).groupBy("message_id").agg(F.collect_list("region").alias("all"))
+    key = ["message_id", *apart]
+    of_message = requests_by_region(requests, *apart).groupBy(*key).agg(F.collect_list("region").alias("all"))
     return (
         rows.join(own, on=[name for name in own.columns if name != "own"], how="left")
-        .join(of_message, on="message_id", how="left")
+        .join(of_message, on=key, how="left")
         .withColumn("regions", F.coalesce("own", "all", F.array(F.lit(UNKNOWN))))
     )
 
 
-def with_order_in_id(messages: DataFrame) -> DataFrame:
-    """`messages` with `of_id`, their number among those with one message id: requests count with number 1."""
-    same_id = Window.partitionBy("message_id").orderBy("provider", "account")
+def with_order_in_id(messages: DataFrame, *apart: str) -> DataFrame:
+    """`messages` with `of_id`, their number among those with one message id and values of `apart`.
+
+    Requests count with number 1.
+    """
+    same_id = Window.partitionBy("message_id", *apart).orderBy("provider", "account")
     return messages.withColumn("of_id", F.row_number().over(same_id))
 
 
-def sums_and_metrics(profile: Profile) -> list[Column]:
-    """The counts and the profile's metrics, as aggregates over rows of `messages`; counts are 0 of none."""
-    counts = [F.coalesce(F.sum(s.count), F.lit(0)).alias(s.count) for s in STAGES]
-    metrics = [
-        (F.expr(sql) if name.endswith("_rate") else F.coalesce(F.expr(sql), F.lit(0))).alias(name)
-        for metric in profile
-        for name, sql in metric.columns.items()
-    ]
-    return [*counts, *metrics]
+def sums(profile: Profile) -> dict[str, Column]:
+    """The counts, and what the profile's metrics count, as aggregates over rows of `messages`; 0 of none."""
+    counts = {s.count: F.sum(s.count) for s in STAGES}
+    metrics = {name: F.expr(sql) for metric in profile for name, sql in metric.sums.items()}
+    return {name: F.coalesce(total, F.lit(0)).alias(name) for name, total in {**counts, **metrics}.items()}
+
+
+def rates(profile: Profile) -> dict[str, Column]:
+    """The profile's rates, of a row with its sums."""
+    return {f"{metric.name}_rate": F.expr(metric.rate) for metric in profile}
 
 
 def _waits() -> list[Column]:

@@ -21,7 +21,6 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from conf.settings import Settings
-from jobs import quality
 from jobs import sources as sources_module
 from jobs.build_summaries import build
 from jobs.generator import Forms, generate_purchases, generate_requests, generate_sailthru, generate_ses
@@ -107,8 +106,9 @@ def test_ten_increments_in_any_order_equal_a_full_build(
 ) -> None:
     """Late, repeated and re-sent records, requests added, corrected and removed, and compactions before and after."""
     monkeypatch.setattr(sources_module, "MOST_TOUCHED", math.inf)
-    monkeypatch.setattr(sources_module, "LARGE_BYTES", 0)
-    monkeypatch.setattr(quality, "MOST_CHANGED", 1.0)
+    for bound in ("SMALL_BYTES", "LARGE_BYTES"):
+        monkeypatch.setattr(sources_module, bound, 0)
+    monkeypatch.setattr(sources_module, "MOST_CHANGED", 1.0)
     chance, made = random.Random(SEED), tmp_path / "made"
     ses = generate_ses(made, events=1200, seed=SEED, forms=FORMS, events_per_file=60, days=5)
     clients = ("4321", "77")

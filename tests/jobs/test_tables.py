@@ -53,6 +53,10 @@ def files_of(warehouse: Path, version: int) -> set[str]:
     return {uri.split(f"{path}/")[1] for uri in DeltaTable(path, version=version).file_uris()}
 
 
+def length(warehouse: Path, files: set[str]) -> int:
+    return sum((warehouse / DAYS.name / file).stat().st_size for file in files)
+
+
 def names(files: set[str]) -> set[str]:
     return {file.rpartition("/")[2] for file in files}
 
@@ -68,7 +72,22 @@ def test_files_and_days_that_two_versions_do_not_share(warehouse: Path) -> None:
         assert found.removed == names(files[before] - files[now]), (before, now)
         folders = {file.split("/")[0] for file in files[now] ^ files[before]}
         assert found.days == {days[folder.partition("=")[2]] for folder in folders}, (before, now)
+        assert found.added_bytes == length(warehouse, files[now] - files[before]), (before, now)
     assert len(files) > 6
+
+
+def test_the_length_of_a_version_with_and_without_its_checksum_file(
+    spark: SparkSession, warehouse: Path, tmp_path: Path
+) -> None:
+    history = DeltaTable(tables.uri(warehouse, DAYS)).history()
+    newest, (restored,) = len(history) - 1, [of["version"] for of in history if of["operation"] == "RESTORE"]
+    for version in range(restored):
+        expected = length(warehouse, files_of(warehouse, version))
+        assert tables.size_in_bytes(spark, warehouse, DAYS, version) == expected, version
+    shutil.copytree(warehouse / DAYS.name, tmp_path / DAYS.name)
+    for checksum in (tmp_path / DAYS.name / "_delta_log").glob("*.crc"):
+        checksum.unlink()
+    assert tables.size_in_bytes(spark, tmp_path, DAYS, newest) == length(warehouse, files_of(warehouse, newest)) > 0
 
 
 def test_what_was_only_put_into_other_files_is_no_difference(spark: SparkSession, tmp_path: Path) -> None:
