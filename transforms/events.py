@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+
+_MANY_DAYS = 30
+"""Days above which no day has times of its own: of 80 Delta makes a condition that Java refuses to compile."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +29,17 @@ def within(ranges: Sequence[DayRange]) -> Column:
     """Rows of `events` that could be copies of a batch's: a copy has the same event time.
 
     Literals per day, so that Delta reads only the files of these days that overlap, however large the table is,
-    and an event that is 400 days late widens its own day only.
+    and an event that is 400 days late widens its own day only. Of many days, as a backlog brings them, all files.
     """
+    if len(ranges) > _MANY_DAYS:
+        groups = [(F.col("event_date").isin([r.day for r in ranges]), ranges)]
+    else:
+        groups = [(F.col("event_date") == F.lit(r.day), [r]) for r in ranges]
     parts = [
-        (F.col("event_date") == F.lit(r.day)) & F.col("event_time").between(_literal(r.first), _literal(r.last))
-        for r in ranges
+        is_of & F.col("event_time").between(_literal(min(r.first for r in of)), _literal(max(r.last for r in of)))
+        for is_of, of in groups
     ]
-    condition = parts[0]
-    for part in parts[1:]:
-        condition = condition | part
-    return condition
+    return reduce(or_, parts)
 
 
 def _literal(micros: int) -> Column:

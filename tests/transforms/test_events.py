@@ -1,7 +1,7 @@
 """Which events of a batch are there already or come twice, and which copy is kept."""
 
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from chispa import assert_df_equality
@@ -59,3 +59,21 @@ def test_a_day_range_is_the_same_wherever_the_process_thinks_it_is(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize("days", [1, 30, 31, 2000])
+def test_copies_of_events_are_looked_for_on_the_days_of_a_batch_however_many(spark: SparkSession, days: int) -> None:
+    first, second = datetime(2020, 1, 1, 12, tzinfo=UTC), timedelta(seconds=1)
+
+    def micros(at: datetime) -> int:
+        return int(at.timestamp()) * 1_000_000
+
+    noons = [first + timedelta(days=2 * i) for i in range(days)]
+    condition = within([DayRange(noon.date(), micros(noon), micros(noon + second)) for noon in noons])
+    own = [(at,) for noon in (noons[0], noons[-1]) for at in (noon, noon + second)]
+    others = [(first - second,), (noons[-1] + 2 * second,), (first + timedelta(days=1),)]
+    events = spark.createDataFrame([*own, *others], "event_time timestamp").selectExpr(
+        "*", "date(event_time) as event_date"
+    )
+    found = events.where(condition).collect()
+    assert sorted(row.event_time for row in found) == sorted(at.replace(tzinfo=None) for (at,) in own)
