@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
+from typing import TypeVar, cast
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -39,6 +40,7 @@ from transforms.people import AddressRules
 from transforms.person_events import purchases_of_people, to_person_events
 from transforms.purchases import known_hashes
 
+T = TypeVar("T")
 _LOADED = (FILES, EVENTS, SAILTHRU_MESSAGES, BLASTS, PROFILES, PROFILE_VERSIONS)
 _MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
 _OF_PEOPLE = (PURCHASES, PERSON_EVENTS)
@@ -52,8 +54,8 @@ OF_RECIPIENTS = (
     *(f"first_{event_class}_at" for event_class in DATED),
 )
 """The columns of `journeys` that summaries of recipients are made of."""
-SMALL_BYTES = 2**25
-"""Of data files as stored: some 200,000 events. Below it, checking all rows costs no more than finding the new ones."""
+SMALL_BYTES = 2**23
+"""Of data files as stored: some 50,000 events. Below it, checking all rows costs no more than finding the new ones."""
 LARGE_BYTES = 2**30
 """Of `events`, some 7 million. Below it, counting those of every file costs no more than finding files to count."""
 MOST_TOUCHED = 0.2
@@ -108,15 +110,15 @@ class Sources:
         for contract in _LOADED:
             if tables.is_there(self._warehouse, contract):
                 self.version_of(contract)
-        self._differences: dict[tuple[str, int, int], tables.Difference | None] = {}
-        self._same: dict[tuple[str, int, int], bool] = {}
         self._written: set[str] = set()
         self._computed: dict[str, DataFrame] = {}
-        self._touched: dict[tuple[int, ...], Touched | None] = {}
-        self._ids: dict[tuple[int, ...], Ids | None] = {}
-        self._changed_messages: dict[tuple[int, ...], DataFrame | None] = {}
-        self._recipients: dict[tuple[int, ...], Recipients | None] = {}
-        self._changed_rows: dict[tuple[object, ...], DataFrame] = {}
+        self._found: dict[tuple[object, ...], object] = {}
+
+    def _once(self, key: tuple[object, ...], find: Callable[[], T]) -> T:
+        """What `find` gives, found when a key is first asked for."""
+        if key not in self._found:
+            self._found[key] = find()
+        return cast(T, self._found[key])
 
     # --- The tables as they are
 
@@ -313,9 +315,8 @@ class Sources:
         before = since.get(_version(contract))
         if before is None or now is None or before == now:
             return before == now
-        if (key := (contract.name, before, now)) not in self._same:
-            self._same[key] = tables.has_same_rows(self._warehouse, contract, before, now)
-        return self._same[key]
+        key = ("is_same", contract.name, before, now)
+        return self._once(key, partial(tables.has_same_rows, self._warehouse, contract, before, now))
 
     def difference(self, contract: TableContract, since: Mapping[str, int]) -> tables.Difference | None:
         """What is new of a table since a summary was made; None if that cannot be told any more."""
@@ -327,10 +328,8 @@ class Sources:
         return self._between(contract, before, now)
 
     def _between(self, contract: TableContract, before: int, now: int) -> tables.Difference | None:
-        key = (contract.name, before, now)
-        if key not in self._differences:
-            self._differences[key] = tables.difference(self._warehouse, contract, before, now)
-        return self._differences[key]
+        key = ("difference", contract.name, before, now)
+        return self._once(key, lambda: tables.difference(self._warehouse, contract, before, now))
 
     def touched(self, since: Mapping[str, int], *before: TableContract) -> Touched | None:
         """The messages of which something is new since a summary was made; None if all should be made anew.
@@ -341,20 +340,16 @@ class Sources:
         """
         if not all(_version(contract) in since for contract in before):
             return None
-        key = _key(since, EVENTS, SAILTHRU_MESSAGES)
-        if key not in self._touched:
-            self._touched[key] = self._find_touched(since)
-        return self._touched[key]
+        key = ("touched", *_key(since, EVENTS, SAILTHRU_MESSAGES))
+        return self._once(key, lambda: self._find_touched(since))
 
     def changed_ids(self, since: Mapping[str, int]) -> Ids | None:
         """The messages of which something is new, or whose requests changed; None if all should be made anew.
 
         Changed requests only if the summary was made of `requests`.
         """
-        key = _key(since, EVENTS, SAILTHRU_MESSAGES, REQUESTS)
-        if key not in self._ids:
-            self._ids[key] = self._find_ids(since)
-        return self._ids[key]
+        key = ("changed_ids", *_key(since, EVENTS, SAILTHRU_MESSAGES, REQUESTS))
+        return self._once(key, lambda: self._find_ids(since))
 
     def _find_ids(self, since: Mapping[str, int]) -> Ids | None:
         touched = self.touched(since)
@@ -369,22 +364,20 @@ class Sources:
 
     def changed_messages(self, since: Mapping[str, int]) -> DataFrame | None:
         """The messages of `changed_ids` as they are and as they were when a summary was made: with SIGN."""
-        key = _key(since, EVENTS, SAILTHRU_MESSAGES, MESSAGES, REQUESTS)
-        if key not in self._changed_messages:
-            changed = self.changed_ids(since) if self.touched(since, MESSAGES) is not None else None
-            self._changed_messages[key] = self._both(MESSAGES, changed, since) if changed is not None else None
-        return self._changed_messages[key]
+        key = ("changed_messages", *_key(since, EVENTS, SAILTHRU_MESSAGES, MESSAGES, REQUESTS))
+        return self._once(key, lambda: self._find_changed_messages(since))
 
-    def _both(self, contract: TableContract, changed: Ids, since: Mapping[str, int]) -> DataFrame:
-        both = signed(self.of(contract).where(changed.near), self.before(contract, since).where(changed.near))
+    def _find_changed_messages(self, since: Mapping[str, int]) -> DataFrame | None:
+        changed = self.changed_ids(since)
+        if changed is None or self.touched(since, MESSAGES) is None:
+            return None
+        both = signed(self.of(MESSAGES), self.before(MESSAGES, since)).where(changed.near)
         return with_rows(both, changed.ids, ["message_id"]).localCheckpoint()
 
     def recipients(self, since: Mapping[str, int]) -> Recipients | None:
         """Those of whom something is new since a summary was made; None if all should be made anew."""
-        key = _key(since, EVENTS, SAILTHRU_MESSAGES, JOURNEYS, REQUESTS)
-        if key not in self._recipients:
-            self._recipients[key] = self._find_recipients(since)
-        return self._recipients[key]
+        key = ("recipients", *_key(since, EVENTS, SAILTHRU_MESSAGES, JOURNEYS, REQUESTS))
+        return self._once(key, lambda: self._find_recipients(since))
 
     def _find_recipients(self, since: Mapping[str, int]) -> Recipients | None:
         touched, changed = self.touched(since, JOURNEYS), self.changed_ids(since)
@@ -451,16 +444,17 @@ class Sources:
         changed = self.difference(contract, since)
         if changed is None or _version(contract) not in since:
             return None
-        key = (contract.name, *_key(since, contract))
-        if key not in self._changed_rows:
+        days = changed.days
+
+        def find() -> DataFrame:
             row = [*contract.key, "row_hash"]
             was, now = (
-                rows.where(is_of(contract, changed.days)).select(*row, name)
+                rows.where(is_of(contract, days)).select(*row, name)
                 for rows in (self.before(contract, since), self.stored(contract))
             )
-            other = without_rows(was, now, row).unionByName(without_rows(now, was, row))
-            self._changed_rows[key] = tables.kept(other)
-        return self._changed_rows[key]
+            return tables.kept(without_rows(was, now, row).unionByName(without_rows(now, was, row)))
+
+        return self._once(("changed_rows", contract.name, *_key(since, contract)), find)
 
     def changes(self, since: Mapping[str, int]) -> Mapping[str, Change]:
         """What became of those stored tables whose new rows alone are worth a look, since a summary was made."""
