@@ -10,11 +10,11 @@ from pyspark.sql import functions as F
 from jobs.tables import bounds, kept
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, QUALITY, CheckKind
-from transforms.increments import marked, with_rows
-from transforms.quality import IS_AKIN, Numbered, as_json, in_flight, names_of, to_counts, to_findings
+from transforms.increments import with_rows
+from transforms.quality import Numbered, as_json, in_flight, names_of, to_counts, to_findings, with_akin
 
-_FEW_BYTES = 2**27
-"""Of data files as stored, some million rows: up to here their keys are sent to every executor."""
+_FEW_BYTES = 2**28
+"""Of data files as stored, some two million rows: up to here hashes of their keys are sent to every executor."""
 _Tables = Mapping[str, DataFrame]
 
 
@@ -101,7 +101,10 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
     keys = {n: c for n, c in passed.items() if c.kind is CheckKind.UNIQUE}
     small = {n: c for n, c in looked_for.items() if c.table.name in known.small}
     new = {name: change.new for name, change in known.changes.items()}
-    akin = {c.table.name: _akin(known.changes[c.table.name], tables[c.table.name], c.columns) for c in keys.values()}
+    akin = {}
+    for c in keys.values():
+        change = known.changes[c.table.name]
+        akin[c.table.name] = with_akin(tables[c.table.name], change.new, c, is_few=change.new_bytes <= _FEW_BYTES)
     groups = [
         (tables, {n: c for n, c in looked_for.items() if n not in passed and n not in small}),
         (new, {n: c for n, c in passed.items() if n not in keys}),
@@ -120,12 +123,6 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
         n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"] or ()) if n in found else ()))
         for n, c in checks.items()
     }
-
-
-def _akin(change: Change, rows: DataFrame, key: Sequence[str]) -> DataFrame:
-    """`rows`, with the word which of them have a key of a new one: these themselves, and what they may repeat."""
-    keys = change.new.select(*key).distinct()
-    return marked(rows, F.broadcast(keys) if change.new_bytes <= _FEW_BYTES else keys, key, IS_AKIN)
 
 
 def _is_enforced(rows: DataFrame, check: Check) -> bool:

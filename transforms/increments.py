@@ -64,15 +64,7 @@ def summed(key: Sequence[str], counts: Sequence[str], parts: Sequence[DataFrame]
     return reduce(DataFrame.unionByName, map(counted, parts)).groupBy(*key).agg(*sums)
 
 
-def marked(rows: DataFrame, keys: DataFrame, names: Sequence[str], mark: str) -> DataFrame:
-    """`rows` with the column `mark`: true of those that `with_rows` keeps, of others NULL. `keys` must be distinct."""
-    return _joined(rows, keys.withColumn(mark, F.lit(True)), names, (), "left", mark)
-
-
-def _joined(
-    rows: DataFrame, keys: DataFrame, names: Sequence[str], theirs: Sequence[str], how: str, *more: str
-) -> DataFrame:
-    known = keys.select(*[F.col(name).alias(f"_{i}") for i, name in enumerate(theirs or names)], *more)
+def _joined(rows: DataFrame, keys: DataFrame, names: Sequence[str], theirs: Sequence[str], how: str) -> DataFrame:
+    known = keys.select(*[F.col(name).alias(f"_{i}") for i, name in enumerate(theirs or names)])
     is_same = [F.col(name).eqNullSafe(F.col(f"_{i}")) for i, name in enumerate(names)]
-    joined = rows.join(known, reduce(and_, is_same), how)
-    return joined.select(*rows.columns, *more) if more else joined
+    return rows.join(known, reduce(and_, is_same), how)

@@ -13,8 +13,8 @@ from transforms.increments import with_rows
 
 _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
-IS_AKIN = "is_akin"
-"""Of a row whether it is looked at; others are only counted."""
+_HASH, _IS_AKIN = "_hash", "_is_akin"
+"""Of a key; and whether a row is looked at: others are only counted."""
 Numbered = Mapping[int, Check]
 """Checks, each by a number of its own."""
 
@@ -23,8 +23,7 @@ def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
     """Of checks of one table each: `number`, `checked` rows, and `failing`, how many fail.
 
     No row leaves its place, but of a key its hash. So of a key other rows may be `failing` than those that repeat one:
-    those whose hash repeats, which they are all among. Of a table with the column IS_AKIN only rows are `failing` of
-    which it is true.
+    those whose hash repeats, which they are all among. Of rows of `with_akin` only those are `failing` that are akin.
     """
     counts, hashes = [], []
     for name, own in _by_table(checks).items():
@@ -89,18 +88,30 @@ def _result_of(number: int) -> Column:
 
 
 def _hashed(rows: DataFrame, number: int, check: Check) -> DataFrame:
-    hashed = F.xxhash64(*check.columns)
-    looked_at = F.when(F.col(IS_AKIN), hashed) if IS_AKIN in rows.columns else hashed
-    return rows.select(F.lit(number).alias("number"), looked_at.alias("hash"))
+    hashed = F.when(F.col(_IS_AKIN), F.col(_HASH)) if _IS_AKIN in rows.columns else _hash_of(check)
+    return rows.select(F.lit(number).alias("number"), hashed.alias("hash"))
+
+
+def _hash_of(check: Check) -> Column:
+    return F.xxhash64(*check.columns)
+
+
+def with_akin(rows: DataFrame, new: DataFrame, check: Check, *, is_few: bool) -> DataFrame:
+    """`rows`, of which those are looked at whose key has the hash of a new one's: these, and what they may repeat.
+
+    If the new ones are few their hashes are sent to every executor.
+    """
+    hashes = new.select(_hash_of(check).alias(_HASH)).distinct().withColumn(_IS_AKIN, F.lit(True))
+    return rows.withColumn(_HASH, _hash_of(check)).join(F.broadcast(hashes) if is_few else hashes, on=_HASH, how="left")
 
 
 def _noted(rows: DataFrame, checks: Numbered) -> DataFrame:
     """Of each row its key, with the number of the check of the key, and with that of each other check that it fails.
 
-    Of a table with the column IS_AKIN only of rows of which it is true.
+    Of the rows of `with_akin` only those that are akin.
     """
-    if IS_AKIN in rows.columns:
-        rows = rows.where(IS_AKIN)
+    if _IS_AKIN in rows.columns:
+        rows = rows.where(_IS_AKIN)
 
     def note(number: int, is_key: bool) -> Column:
         return F.struct(F.lit(number).alias("number"), F.lit(is_key).alias("is_key"))

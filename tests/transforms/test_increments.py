@@ -2,7 +2,7 @@
 
 from pyspark.sql import SparkSession
 
-from transforms.increments import SIGN, marked, signed, summed
+from transforms.increments import SIGN, signed, summed
 
 COUNTED = "name string, opened long"
 
@@ -18,17 +18,4 @@ def test_what_is_counted_by_sign_and_added_to_what_stood_is_what_counts_now(spar
         ("b", 1, 0),
         ("c", 0, 2),
         (None, 0, 1),
-    }
-
-
-def test_rows_with_one_of_the_keys_are_marked_null_is_as_null(spark: SparkSession) -> None:
-    rows = spark.createDataFrame([("a", 1), ("a", 2), ("b", 1), (None, 1)], COUNTED)
-    keys = spark.createDataFrame([("a",), (None,), ("other",)], "name string")
-    found = marked(rows, keys, ["name"], "is_known")
-    assert found.columns == ["name", "opened", "is_known"]
-    assert {tuple(row) for row in found.collect()} == {
-        ("a", 1, True),
-        ("a", 2, True),
-        ("b", 1, None),
-        (None, 1, True),
     }
