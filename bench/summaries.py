@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -37,6 +38,15 @@ ALWAYS_DIFFERENT = {
     "restatement": ("first_published_at",),
 }
 """Columns that depend on the time of the build."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one took."""
+
+    seconds: float
+    each: Mapping[str, float]
+    """Of each summary; some are made at the same time."""
 
 
 class Bench:
@@ -64,16 +74,15 @@ class Bench:
         with contextlib.redirect_stdout(io.StringIO()):
             stream_events.load(self.settings, provider="ses", spark=self.spark)
 
-    def build(self, warehouse: Path, *, full: bool) -> Mapping[str, float]:
-        """Seconds by summary; those of `requests` are what is left of the whole."""
+    def build(self, warehouse: Path, *, full: bool) -> Build:
+        """Bring the summaries up to date, or make them anew."""
         out, began = io.StringIO(), time.monotonic()
         with contextlib.redirect_stdout(out):
             settings = self.settings.model_copy(update={"warehouse": str(warehouse)})
             build_summaries.build(settings, only=self.only, full=full, spark=self.spark)
         seconds = time.monotonic() - began
         lines = [json.loads(line) for line in out.getvalue().splitlines()]
-        each = {line["summary"]: line["seconds"] for line in lines if "summary" in line}
-        return {"requests": seconds - sum(each.values()), **each}
+        return Build(seconds, {line["summary"]: line["seconds"] for line in lines if "summary" in line})
 
     def copy(self, name: str) -> Path:
         """The warehouse as it is now, again."""
@@ -89,11 +98,11 @@ class Bench:
                 raise SystemExit(f"{name}: {different} rows differ.")
 
 
-def told(title: str, seconds: Mapping[str, float]) -> float:
+def told(title: str, build: Build) -> float:
     """Print one build; its seconds."""
-    whole = sum(seconds.values())
-    print(f"{title}: {whole:.1f} s: {', '.join(f'{name} {s:.1f}' for name, s in seconds.items())}", flush=True)
-    return whole
+    each = ", ".join(f"{name} {seconds:.1f}" for name, seconds in build.each.items())
+    print(f"{title}: {build.seconds:.1f} s: {each}", flush=True)
+    return build.seconds
 
 
 def main() -> None:

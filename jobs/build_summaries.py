@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 
 from pyspark.sql import SparkSession
@@ -22,6 +23,7 @@ from jobs.session import build_session
 from jobs.sources import Sources, without
 from jobs.storage import Location, location
 from jobs.summaries import SUMMARIES
+from jobs.threads import side_by_side
 from schemas.campaign_regions import CAMPAIGN_REGIONS
 from schemas.catalog import tables_with
 from schemas.contract import TableContract
@@ -94,18 +96,43 @@ def _bring_up_to_date(
         sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
         reached("requests committed")
     contracts = {table.name: table for table in tables_with(settings.metrics.chosen, settings.features.wanted)}
-    for name, summary in SUMMARIES.items():
-        if name in only:
-            began = time.monotonic()
-            how = _make(session, warehouse, summary, contracts[name], sources, anew=anew)
-            reached(f"{name} committed")
-            rows = tables.rows_written(warehouse, summary.contract, sources.version_of(summary.contract))
-            if rows is None:
-                rows = sources.stored(summary.contract).count()
-            _tell(rows, name, how, version, time.monotonic() - began, settings)
+    wanted = {name: summary for name, summary in SUMMARIES.items() if name in only}
+    makes = {
+        name: partial(_make, session, warehouse, summary, contracts[name], sources, anew=anew)
+        for name, summary in wanted.items()
+    }
+    for name, made in side_by_side(makes, {name: summary.after for name, summary in wanted.items()}):
+        _tell(name, made, version, settings)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A summary that is up to date."""
+
+    rows: int
+    how: str
+    seconds: float
 
 
 def _make(
+    spark: SparkSession,
+    warehouse: Location,
+    summary: Summary,
+    contract: TableContract,
+    sources: Sources,
+    *,
+    anew: bool,
+) -> _Made:
+    began = time.monotonic()
+    how = _commit(spark, warehouse, summary, contract, sources, anew=anew)
+    reached(f"{contract.name} committed")
+    rows = tables.rows_written(warehouse, summary.contract, sources.version_of(summary.contract))
+    if rows is None:
+        rows = sources.stored(summary.contract).count()
+    return _Made(rows, how, time.monotonic() - began)
+
+
+def _commit(
     spark: SparkSession,
     warehouse: Location,
     summary: Summary,
@@ -130,15 +157,12 @@ def _make(
     return "made anew" if part is None else "brought up to date"
 
 
-def _tell(rows: int, name: str, how: str, version: int, seconds: float, settings: Settings) -> None:
+def _tell(name: str, made: _Made, version: int, settings: Settings) -> None:
     if settings.progress == "json":
-        print(
-            json.dumps(
-                {"summary": name, "rows": rows, "how": how, "events_version": version, "seconds": round(seconds, 3)}
-            )
-        )
+        said = {"summary": name, "rows": made.rows, "how": made.how, "events_version": version}
+        print(json.dumps({**said, "seconds": round(made.seconds, 3)}))
         return
-    say(f"{name}: {rows:,} rows, {how} from version {version:,} of events in {seconds:.1f} s")
+    say(f"{name}: {made.rows:,} rows, {made.how} from version {version:,} of events in {made.seconds:.1f} s")
 
 
 def _tell_exported(names: Sequence[str], place: str, seconds: float, settings: Settings) -> None:

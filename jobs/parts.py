@@ -42,6 +42,13 @@ class Summary:
     rows: Callable[[Sources], DataFrame]
     part: PartOf | None = None
     """Of what is new since; None if the summary should be made anew. Both ways give the same rows."""
+    uses: tuple[TableContract, ...] = ()
+    """Summaries that are not in `of` and are read as they are stored, if the run that makes this one makes them."""
+
+    @property
+    def after(self) -> frozenset[str]:
+        """The tables that must be as they will be before this one is made."""
+        return frozenset(table.name for table in (*self.of, *self.uses))
 
 
 def anew_if_changed(_: Sources, __: Since) -> None:

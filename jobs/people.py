@@ -14,6 +14,7 @@ from schemas.attribution import ATTRIBUTION
 from schemas.contract import TableContract
 from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.events import EVENTS
+from schemas.journeys import JOURNEYS
 from schemas.person_events import PERSON_EVENTS, PersonEventClass
 from schemas.profile_children import PROFILE_BROWSER, PROFILE_GEO, PROFILE_LISTS, PROFILE_VARS
 from schemas.profiles_history import PROFILES_HISTORY
@@ -173,7 +174,7 @@ def _made(sources: Sources, contract: TableContract, rows: Callable[[Sources], D
 
 
 PEOPLE = (
-    Summary(PURCHASES, (), lambda sources: sources.of(PURCHASES), _purchases_part),
+    Summary(PURCHASES, (), lambda sources: sources.of(PURCHASES), _purchases_part, uses=(JOURNEYS,)),
     Summary(
         PERSON_EVENTS,
         (EVENTS, PROFILES, PURCHASES),
@@ -188,6 +189,6 @@ PEOPLE = (
     Summary(PROFILE_VARS, (PROFILES,), _profile_vars, anew_if_changed),
     Summary(PROFILE_GEO, (PROFILES,), _profile_geo, anew_if_changed),
     Summary(PROFILE_BROWSER, (PROFILES,), _profile_browser, anew_if_changed),
-    Summary(RECIPIENT_FEATURES_WIDE, _OF_FEATURES, _features_wide, anew_if_changed),
-    Summary(RECIPIENT_FEATURES, _OF_FEATURES, _features, anew_if_changed),
+    Summary(RECIPIENT_FEATURES_WIDE, _OF_FEATURES, _features_wide, anew_if_changed, uses=(PROFILES_HISTORY, SESSIONS)),
+    Summary(RECIPIENT_FEATURES, _OF_FEATURES, _features, anew_if_changed, uses=(RECIPIENT_FEATURES_WIDE,)),
 )

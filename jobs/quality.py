@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.tables import bounds, kept
+from jobs.threads import side_by_side
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, QUALITY, CheckKind
 from transforms.increments import with_rows
@@ -77,8 +78,11 @@ def run_checks(
     }
     left = {number: check for number, check in possible.items() if number not in found}
     size = {possible[n].table.name: own.checked for n, own in found.items() if possible[n].kind is CheckKind.UNIQUE}
-    found |= _of_one(tables, {number: check for number, check in left.items() if check.of is None}, known, size)
-    found |= _of_two(tables, {number: check for number, check in left.items() if check.of is not None}, known)
+    of_one = {number: check for number, check in left.items() if check.of is None}
+    of_two = {number: check for number, check in left.items() if check.of is not None}
+    works = {"one": partial(_of_one, tables, of_one, known, size), "two": partial(_of_two, tables, of_two, known)}
+    for _, findings in side_by_side(works):
+        found |= findings
     rows = [_row(check, found.get(number, _Finding(0))) for number, check in possible.items()]
     return spark.createDataFrame(rows, QUALITY.stored_schema)
 
@@ -208,11 +212,9 @@ def _then(number: int) -> int:
 
 
 def _collected(results: Iterable[DataFrame]) -> Mapping[int, Row]:
-    frames = list(results)
-    if not frames:
-        return {}
-    both = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), frames)
-    return {row["number"]: row for row in both.collect()}
+    """Rows by their number; each frame is a query of its own, for Spark plans a large one again with each stage."""
+    works = {str(i): rows.collect for i, rows in enumerate(results)}
+    return {row["number"]: row for _, rows in side_by_side(works) for row in rows}
 
 
 def _row(check: Check, found: _Finding) -> dict[str, object]:

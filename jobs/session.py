@@ -102,6 +102,8 @@ def _of_starter(settings: Settings, app_name: str, further: Sequence[Jars]) -> d
         "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
         # Code made for plans is kept for the next time: one build of summaries has many more plans than Spark's 100.
         "spark.sql.codegen.cache.maxEntries": "2000",
+        # Of queries side by side each gets its share: a short one does not wait for all tasks of a long one.
+        "spark.scheduler.mode": "FAIR",
         "spark.ui.enabled": str(settings.spark.ui).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.streaming.ui.enabled": str(settings.spark.ui).lower(),

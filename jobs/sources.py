@@ -1,6 +1,7 @@
 """What summaries are made of, and what of it is new since they were last made."""
 
 import json
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -46,14 +47,19 @@ _MADE = (REQUESTS, JOURNEYS, MESSAGES, PURCHASES, PERSON_EVENTS)
 _OF_PEOPLE = (PURCHASES, PERSON_EVENTS)
 _READ_AGAIN = (BLASTS, PROFILES, REQUESTS, JOURNEYS, MESSAGES, PERSON_EVENTS)
 """Those of which the version before is looked at beside the one of now."""
-OF_RECIPIENTS = (
+_OF_ANSWERS = (
     *MESSAGE_KEY,
-    *("recipient", "campaign_kind", "campaign", "message_clicked", "message_unsubscribed", "steps"),
+    *("recipient", "campaign_kind", "campaign", "message_clicked", "message_unsubscribed"),
     *(f"is_{name}" for name in ("sent", "delivered", "opened", "clicked", "unsubscribed")),
+)
+"""The columns of `journeys` that say who answered a campaign."""
+_OF_RECIPIENTS = (
+    *_OF_ANSWERS,
+    "steps",
     *(stage.count for stage in STAGES),
     *(f"first_{event_class}_at" for event_class in DATED),
 )
-"""The columns of `journeys` that summaries of recipients are made of."""
+"""Those that summaries of recipients are made of."""
 SMALL_BYTES = 2**23
 """Of data files as stored: some 50,000 events. Below it, checking all rows costs no more than finding the new ones."""
 LARGE_BYTES = 2**30
@@ -93,18 +99,22 @@ class Recipients:
     keys: DataFrame
     """Distinct, of RECIPIENT_KEY; without NULL."""
     journeys: DataFrame
-    """All their journeys, as they are; these and what follows have the columns OF_RECIPIENTS."""
+    """All their journeys, as they are, with what totals are made of."""
     both: DataFrame
-    """Their journeys in the campaigns of those messages, as they are and as they were then: with SIGN."""
+    """Their journeys in the campaigns of those messages, as they are and as they were then: who answered, with SIGN."""
 
 
 class Sources:
-    """One and the same version of each table for all summaries of a run, and each other."""
+    """One and the same version of each table for all summaries of a run, and each other.
+
+    Several threads may ask at the same time.
+    """
 
     def __init__(self, spark: SparkSession, settings: Settings, *, full: bool) -> None:
         self.spark, self.settings, self._full = spark, settings, full
         self._warehouse = location(settings.warehouse)
         self.as_of = datetime.now(UTC)
+        self._looking_up = threading.RLock()
         self._versions: dict[str, int] = {}
         # The ledger first: what its lines count is then in the version of every other table, whenever it is looked at.
         for contract in _LOADED:
@@ -112,12 +122,14 @@ class Sources:
                 self.version_of(contract)
         self._written: set[str] = set()
         self._computed: dict[str, DataFrame] = {}
+        self._finding: dict[tuple[object, ...], threading.Lock] = {}
         self._found: dict[tuple[object, ...], object] = {}
 
     def _once(self, key: tuple[object, ...], find: Callable[[], T]) -> T:
-        """What `find` gives, found when a key is first asked for."""
-        if key not in self._found:
-            self._found[key] = find()
+        """What `find` gives, found when a key is first asked for; who asks meanwhile waits."""
+        with self._finding.setdefault(key, threading.Lock()):
+            if key not in self._found:
+                self._found[key] = find()
         return cast(T, self._found[key])
 
     # --- The tables as they are
@@ -145,11 +157,12 @@ class Sources:
 
     def version_of(self, contract: TableContract) -> int:
         """The version of a stored table that this run reads: the newest when it is first asked for."""
-        if contract.name not in self._versions:
-            if not tables.is_there(self._warehouse, contract):
-                raise without(contract, self._warehouse)
-            self._versions[contract.name] = tables.version(self.spark, self._warehouse, contract)
-        return self._versions[contract.name]
+        with self._looking_up:
+            if contract.name not in self._versions:
+                if not tables.is_there(self._warehouse, contract):
+                    raise without(contract, self._warehouse)
+                self._versions[contract.name] = tables.version(self.spark, self._warehouse, contract)
+            return self._versions[contract.name]
 
     def stored(self, contract: TableContract) -> DataFrame:
         """A stored table, in the one version that this run reads."""
@@ -280,15 +293,19 @@ class Sources:
 
     def use_written(self, contract: TableContract) -> None:
         """From now on read the summary as it is stored: this run wrote it, or found that nothing of it is new."""
-        self._versions.pop(contract.name, None)
-        self.version_of(contract)
-        self._written.add(contract.name)
+        with self._looking_up:
+            self._versions.pop(contract.name, None)
+            self.version_of(contract)
+            self._written.add(contract.name)
 
     # --- What is new
 
     def before(self, contract: TableContract, since: Mapping[str, int]) -> DataFrame:
         """A table as it was when a summary was made."""
-        return tables.read(self.spark, self._warehouse, contract, since[_version(contract)])
+        version = since[_version(contract)]
+        # One frame for all who ask: with each Delta would read the table's state anew.
+        read = partial(tables.read, self.spark, self._warehouse, contract, version)
+        return self._once(("before", contract.name, version), read)
 
     def is_unchanged(self, since: Mapping[str, int], of: Collection[TableContract]) -> bool:
         """Whether each of the tables of which a summary was made is as it was."""
@@ -388,10 +405,11 @@ class Sources:
         were = with_rows(before.where(changed.near), changed.ids, ["message_id"]).where("recipient is not null")
         pairs = tables.kept(were.select(*in_campaign).unionByName(new.select(*in_campaign)).distinct())
         keys = tables.kept(pairs.select(*RECIPIENT_KEY).distinct())
-        all_then = with_rows(before, keys, RECIPIENT_KEY).select(*OF_RECIPIENTS).localCheckpoint()
+        all_then = with_rows(before, keys, RECIPIENT_KEY).select(*_OF_RECIPIENTS).localCheckpoint()
         same = without_rows(all_then, touched.keys, MESSAGE_KEY)
-        all_now = same.unionByName(new.select(*OF_RECIPIENTS))
-        both = with_rows(signed(all_now, all_then), pairs, in_campaign).localCheckpoint()
+        all_now = same.unionByName(new.select(*_OF_RECIPIENTS))
+        answered = [rows.select(*_OF_ANSWERS) for rows in (all_now, all_then)]
+        both = with_rows(signed(*answered), pairs, in_campaign).localCheckpoint()
         return Recipients(keys, all_now, both)
 
     def requests_of(self, theirs: Recipients, since: Mapping[str, int]) -> DataFrame | None:

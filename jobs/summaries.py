@@ -239,9 +239,9 @@ SUMMARIES = {
         Summary(RECIPIENT_TOTALS, _OF_MESSAGES, _recipient_totals, _recipient_totals_part),
         Summary(INVITATIONS, _OF_MESSAGES, _invitations, _invitations_part),
         *PEOPLE,
-        Summary(DRIFT, _OF_MESSAGES, lambda sources: sources.drift),
-        Summary(FRESHNESS, _OF_MESSAGES, _freshness),
+        Summary(DRIFT, (FILES,), lambda sources: sources.drift),
+        Summary(FRESHNESS, (FILES, EVENTS), _freshness),
         Summary(QUALITY, tuple(table for table in TABLES if table is not QUALITY), _quality, _quality_part),
     )
 }
-"""In the order in which they are made: a summary may use those before it, and `quality` checks all of them."""
+"""A summary may use those before it, after which it is made; `quality` checks all of them."""

@@ -228,12 +228,9 @@ def replace(spark: SparkSession, warehouse: Location, rows: DataFrame, contract:
 
 def _commit_note(spark: SparkSession, path: str, contract: TableContract, note: str) -> None:
     """A commit that changes nothing and bears the note."""
-    said = "spark.databricks.delta.commitInfo.userMetadata"
-    spark.conf.set(said, note)
-    try:
-        _set_properties(spark, path, {STATISTICS: contract.table_properties[STATISTICS]})
-    finally:
-        spark.conf.unset(said)
+    own = spark.newSession()  # other threads' commits say what they are about themselves
+    own.conf.set("spark.databricks.delta.commitInfo.userMetadata", note)
+    _set_properties(own, path, {STATISTICS: contract.table_properties[STATISTICS]})
 
 
 def _has_other_shape(spark: SparkSession, path: str, contract: TableContract) -> bool:

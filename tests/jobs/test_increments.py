@@ -239,6 +239,6 @@ def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
     """How each summary was made by a build."""
     told: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobs.build_summaries._tell", lambda _rows, _name, how, *_: told.append(how))
+        patch.setattr("jobs.build_summaries._tell", lambda _name, made, *_: told.append(made.how))
         build(settings, only=only, spark=spark)
     return told
