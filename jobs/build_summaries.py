@@ -3,7 +3,7 @@
 import argparse
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ from schemas.catalog import tables_with
 from schemas.contract import TableContract
 from schemas.daily_activity import DAILY_ACTIVITY
 from schemas.events import EVENTS
+from schemas.journeys import JOURNEYS
 from schemas.region_summary import REGION_SUMMARY
 
 
@@ -92,9 +93,16 @@ def _bring_up_to_date(
 ) -> None:
     sources = Sources(session, settings, full=full)
     version = sources.version_of(EVENTS)
+    # Nothing but looks beside it: a file of requests that cannot be read is refused before any summary is written.
+    looks: dict[str, Callable[[], object]] = {}
     if not {REGION_SUMMARY.name, CAMPAIGN_REGIONS.name, DAILY_ACTIVITY.name}.isdisjoint(only):
-        sources.requests  # noqa: B018  # a file that cannot be read is refused before anything is written
-        reached("requests committed")
+        looks["requests"] = lambda: sources.requests
+    since = sources.since(JOURNEYS) if JOURNEYS.name in only and not anew else None
+    if since is not None and not sources.is_current(JOURNEYS):
+        looks["touched"] = partial(sources.touched, since)
+    for name, _ in side_by_side(looks):
+        if name == "requests":
+            reached("requests committed")
     contracts = {table.name: table for table in tables_with(settings.metrics.chosen, settings.features.wanted)}
     wanted = {name: summary for name, summary in SUMMARIES.items() if name in only}
     makes = {

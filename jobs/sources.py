@@ -409,7 +409,9 @@ class Sources:
         same = without_rows(all_then, touched.keys, MESSAGE_KEY)
         all_now = same.unionByName(new.select(*_OF_RECIPIENTS))
         answered = [rows.select(*_OF_ANSWERS) for rows in (all_now, all_then)]
-        both = with_rows(signed(*answered), pairs, in_campaign).localCheckpoint()
+        # Each frame in the union brings its own tasks to all who read it.
+        few = 2 * self.spark.sparkContext.defaultParallelism
+        both = with_rows(signed(*answered), pairs, in_campaign).coalesce(few).localCheckpoint()
         return Recipients(keys, all_now, both)
 
     def requests_of(self, theirs: Recipients, since: Mapping[str, int]) -> DataFrame | None:

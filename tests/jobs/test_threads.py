@@ -45,13 +45,16 @@ def test_each_has_its_own_share_of_spark_and_what_its_starter_set(spark: SparkSe
 
 
 def test_if_one_fails_what_has_begun_ends_and_nothing_more_begins() -> None:
+    both = threading.Barrier(2, timeout=60)
     failed, ended, begun = threading.Event(), threading.Event(), threading.Event()
 
     def fail() -> None:
+        both.wait()
         failed.set()
         raise ValueError("no")
 
     def end_later() -> None:
+        both.wait()
         assert failed.wait(60)
         ended.set()
 
