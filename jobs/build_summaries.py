@@ -131,38 +131,26 @@ def _make(
     *,
     anew: bool,
 ) -> _Made:
+    """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is."""
     began = time.monotonic()
-    how = _commit(spark, warehouse, summary, contract, sources, anew=anew)
-    reached(f"{contract.name} committed")
-    rows = tables.rows_written(warehouse, summary.contract, sources.version_of(summary.contract))
-    if rows is None:
-        rows = sources.stored(summary.contract).count()
-    return _Made(rows, how, time.monotonic() - began)
-
-
-def _commit(
-    spark: SparkSession,
-    warehouse: Location,
-    summary: Summary,
-    contract: TableContract,
-    sources: Sources,
-    *,
-    anew: bool,
-) -> str:
-    """Bring a summary up to date, in one commit; by parts if little is new, not at all if nothing is. Which it was."""
-    since = None if anew else sources.since(contract)
-    if since is not None and summary.part is not None and summary.of and sources.is_unchanged(since, summary.of):
-        sources.use_written(contract)
-        return "nothing new"
-    part = summary.part(sources, since) if since is not None and summary.part is not None else None
-    if part is None:
-        tables.replace(spark, warehouse, summary.rows(sources), contract, sources.note(summary.of))
-    elif part.days is None:
-        tables.replace(spark, warehouse, part.rows, contract, sources.note(summary.of))
+    since = None if anew or summary.part is None else sources.since(contract)
+    if since is not None and summary.of and sources.is_unchanged(since, summary.of):
+        how = "nothing new"
     else:
-        tables.replace_parts(spark, warehouse, part.rows, contract, part.days, sources.note(summary.of))
+        part = summary.part(sources, since) if since is not None and summary.part is not None else None
+        rows = summary.rows(sources) if part is None else part.rows
+        note = sources.note(summary.of)  # of which versions: known when the rows are
+        if part is None or part.days is None:
+            tables.replace(spark, warehouse, rows, contract, note)
+        else:
+            tables.replace_parts(spark, warehouse, rows, contract, part.days, note)
+        how = "made anew" if part is None else "brought up to date"
     sources.use_written(contract)
-    return "made anew" if part is None else "brought up to date"
+    reached(f"{contract.name} committed")
+    number = tables.rows_written(warehouse, summary.contract, sources.version_of(summary.contract))
+    if number is None:
+        number = sources.stored(summary.contract).count()
+    return _Made(number, how, time.monotonic() - began)
 
 
 def _tell(name: str, made: _Made, version: int, settings: Settings) -> None:

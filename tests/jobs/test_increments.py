@@ -20,6 +20,7 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
+from conf.errors import ConfigurationError
 from conf.settings import Settings
 from jobs import sources as sources_module
 from jobs.build_summaries import build
@@ -233,6 +234,31 @@ def test_only_what_was_added_is_new_though_files_were_put_together(
     assert rows is not None
     assert rows.count() == new == rows.select("event_id").distinct().count()
     assert hows(settings, only, spark) == ["brought up to date"] * 2
+
+
+def test_requests_that_cannot_be_read_are_refused_before_a_summary_is_written(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Though what is new of messages is looked for meanwhile."""
+    settings, only = settings_for(tmp_path), ["journeys", "messages", "region_summary"]
+
+    def versions() -> dict[str, int]:
+        return {name: DeltaTable(f"{settings.warehouse}/{name}").version() for name in only}
+
+    for seed in (1, 2):
+        generate_ses(Path(settings.input) / f"ses/{seed}", events=60, seed=seed, forms=Forms.plain())
+        load(settings, spark=spark)
+        if seed == 1:
+            build(settings, only=only, spark=spark)
+    were, requests = versions(), Path(settings.input) / "requests"
+    requests.mkdir()
+    (requests / "a.csv").write_text("neither,nor\n1,2\n")
+    with pytest.raises(ConfigurationError, match=r"a\.csv"):
+        build(settings, only=only, spark=spark)
+    assert versions() == were
+    shutil.rmtree(requests)
+    build(settings, only=only, spark=spark)
+    assert all(now > then for now, then in zip(versions().values(), were.values(), strict=True))
 
 
 def hows(settings: Settings, only: list[str], spark: SparkSession) -> list[str]:
