@@ -104,12 +104,12 @@ def _bring_up_to_date(
         if name == "requests":
             reached("requests committed")
     contracts = {table.name: table for table in tables_with(settings.metrics.chosen, settings.features.wanted)}
-    wanted = {name: summary for name, summary in SUMMARIES.items() if name in only}
     makes = {
         name: partial(_make, session, warehouse, summary, contracts[name], sources, anew=anew)
-        for name, summary in wanted.items()
+        for name, summary in SUMMARIES.items()
+        if name in only
     }
-    for name, made in side_by_side(makes, {name: summary.after for name, summary in wanted.items()}):
+    for name, made in side_by_side(makes, {name: summary.after for name, summary in SUMMARIES.items()}):
         _tell(name, made, version, settings)
 
 

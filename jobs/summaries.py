@@ -231,6 +231,7 @@ SUMMARIES = {
             _STREAMED,
             lambda sources: sources.of(MESSAGES),
             _messages_part(MESSAGES, lambda new: new.messages),
+            uses=(JOURNEYS,),
         ),
         Summary(REGION_SUMMARY, _OF_MESSAGES, _regions, _regions_part),
         Summary(RESTATEMENT, _OF_MESSAGES, _restatement, _restatement_part),
@@ -244,4 +245,4 @@ SUMMARIES = {
         Summary(QUALITY, tuple(table for table in TABLES if table is not QUALITY), _quality, _quality_part),
     )
 }
-"""A summary may use those before it, after which it is made; `quality` checks all of them."""
+"""A summary may use those before it, and says which it is made `after`; `quality` checks all of them."""

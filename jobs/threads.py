@@ -21,27 +21,31 @@ def side_by_side(
 ) -> Iterator[tuple[str, T]]:
     """What each of `works` gives, by its name, as they end; each begins when all have ended that it is `after`.
 
-    Nobody waits for names in `after` that are none of `works`. If one fails so does this, when what has begun has
-    ended, and nothing more is begun; when the process is asked to end, this does not wait.
+    A name in `after` without work is done when all that it is after are. If one fails so does this, when what has begun
+    has ended, and nothing more is begun. Interrupted, it makes what has begun fail at its next query.
     """
-    order = TopologicalSorter({name: works.keys() & set(after.get(name, ())) for name in works})
+    order = TopologicalSorter({**dict.fromkeys(works, ()), **after})
     order.prepare()
     session = SparkSession.active()
     threads, running = ThreadPoolExecutor(_AT_ONCE), dict[Future[T], str]()
     try:
         while order.is_active():
-            for name in order.get_ready():
-                work = inheritable_thread_target(session)(partial(_in_own_pool, session, name, works[name]))
-                running[threads.submit(work)] = name
+            while ready := order.get_ready():
+                order.done(*(name for name in ready if name not in works))
+                for name in (name for name in ready if name in works):
+                    work = inheritable_thread_target(session)(partial(_in_own_pool, session, name, works[name]))
+                    running[threads.submit(work)] = name
             for ended in wait(running, return_when=FIRST_COMPLETED).done:
                 name = running.pop(ended)
                 yield name, ended.result()
                 order.done(name)
-    except Exception:
-        threads.shutdown(cancel_futures=True)
+    except KeyboardInterrupt:
+        threads.shutdown(wait=False, cancel_futures=True)
+        while wait(running, timeout=0.1).not_done:
+            session.sparkContext.cancelAllJobs()  # PySpark cancels those only that run when the interrupt comes
         raise
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+        threads.shutdown(cancel_futures=True)  # nothing is written any more when who called this goes on
 
 
 def _in_own_pool(session: SparkSession, name: str, work: Callable[[], T]) -> T:

@@ -14,12 +14,17 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from conf.errors import ConfigurationError
-from jobs import tables
+from jobs import build_summaries, tables
 from jobs.__main__ import main
 from jobs.build_summaries import build
 from jobs.locks import only_builder
+from jobs.parts import Summary
 from jobs.requests import read_requests
+from jobs.sources import Sources
+from jobs.storage import Location
+from jobs.summaries import SUMMARIES
 from schemas.campaigns import campaigns
+from schemas.contract import TableContract
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.journeys import JOURNEYS
@@ -359,3 +364,30 @@ def test_a_request_file_without_region_is_refused(spark: SparkSession, tmp_path:
     (folder / "a.csv").write_text(header + "\nm1;EU\n")
     with pytest.raises(ConfigurationError, match="names no column `message_id` or `region`"):
         read_requests(spark, settings_for(tmp_path))
+
+
+def test_a_summary_waits_for_each_that_it_reads(
+    own: Built, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would compute again what another thread is about to write."""
+    asked_by, asked_for = threading.local(), set[tuple[str, str]]()
+    make, is_fresh = build_summaries._make, Sources.is_fresh
+
+    def making(session: SparkSession, warehouse: Location, summary: Summary, *rest: Any, **named: Any) -> Any:
+        asked_by.name = summary.contract.name
+        return make(session, warehouse, summary, *rest, **named)
+
+    def asking(sources: Sources, contract: TableContract) -> bool:
+        asked_for.add((asked_by.name, contract.name))
+        return is_fresh(sources, contract)
+
+    def all_before(name: str) -> set[str]:
+        before = SUMMARIES[name].after & SUMMARIES.keys()
+        return {*before, *(name for one in before for name in all_before(one))}
+
+    monkeypatch.setattr(build_summaries, "_make", making)
+    monkeypatch.setattr(Sources, "is_fresh", asking)
+    build(own.settings, full=True, spark=spark)
+    known = {("messages", "journeys"), ("purchases", "journeys"), ("sessions", "person_events")}
+    assert asked_for >= {*known, ("recipient_features", "recipient_features_wide")}
+    assert [(by, of) for by, of in asked_for if by != of and of not in all_before(by)] == []

@@ -12,7 +12,7 @@ from jobs.threads import side_by_side
 pytestmark = pytest.mark.usefixtures("spark")
 
 
-def test_what_must_wait_waits_and_names_of_others_are_ignored() -> None:
+def test_what_must_wait_waits_be_it_for_what_has_no_work_itself() -> None:
     begun: list[str] = []
 
     def work(name: str) -> Callable[[], str]:
@@ -23,7 +23,7 @@ def test_what_must_wait_waits_and_names_of_others_are_ignored() -> None:
         return begin
 
     works = {name: work(name) for name in ("last", "second", "first")}
-    after = {"last": ("second", "nobody"), "second": ("first",)}
+    after = {"last": ("nobody",), "nobody": ("second", "no one"), "second": ("first",)}
     assert list(side_by_side(works, after)) == [("first", "FIRST"), ("second", "SECOND"), ("last", "LAST")]
     assert begun == ["first", "second", "last"]
 
@@ -63,6 +63,27 @@ def test_if_one_fails_what_has_begun_ends_and_nothing_more_begins() -> None:
         list(side_by_side(works, {"never begins": ("ends later",)}))
     assert ended.is_set()
     assert not begun.is_set()
+
+
+def test_an_interrupt_ends_what_has_begun_before_it_is_passed_on(spark: SparkSession) -> None:
+    begun, failures = threading.Event(), list[BaseException]()
+
+    def interrupt() -> None:
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    def go_on_for_minutes() -> None:
+        try:
+            for _ in range(10_000):
+                spark.range(1).collect()
+                begun.set()
+        except BaseException as problem:
+            failures.append(problem)
+            raise
+
+    with pytest.raises(KeyboardInterrupt):
+        list(side_by_side({"interrupts": interrupt, "goes on": go_on_for_minutes}))
+    assert "cancelled" in "".join(map(str, failures))
 
 
 def test_a_summary_is_made_after_those_alone_that_stand_before_it() -> None:
