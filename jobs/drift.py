@@ -15,7 +15,7 @@ from jobs.reading import lines_of, odd_among
 from jobs.storage import FoundFile, location, still_there
 from schemas.drift import DRIFT
 from schemas.files import FILES, FileStatus
-from transforms.drift import number_of_file, to_drift, to_shapes, together
+from transforms.drift import to_drift, to_shapes, together
 
 _MOST_ROWS = 10_000
 """Rows of one look: free keys where none should be must not fill the table."""
@@ -47,12 +47,8 @@ def read_drift(spark: SparkSession, settings: Settings, files_version: int, know
             modified = pa.array([r.micros for r in some], pa.timestamp("us", "UTC"))
             columns = {"filename": [r.filename for r in some], "modified_at": modified, "number": range(len(some))}
             files = spark.createDataFrame(pa.table(columns))
-            shapes = tables.kept(to_shapes(_records(spark, settings, provider, some), files, provider.shape))
-            firsts = [some[row.number] for row in shapes.select(number_of_file()).distinct().collect()]
-            if not firsts:
-                continue  # not one record is JSON
-            records = _records(spark, settings, provider, firsts)
-            part = to_drift(records, shapes, files, provider.name, provider.shape)
+            shapes = to_shapes(_records(spark, settings, provider, some), files, provider.shape)
+            part = to_drift(shapes, files, provider.name, provider.shape)
             found.append(part.orderBy(F.desc("records")).limit(_MOST_ROWS).localCheckpoint())
     return together(found)
 

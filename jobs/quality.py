@@ -12,10 +12,12 @@ from jobs.threads import side_by_side
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, QUALITY, CheckKind
 from transforms.increments import with_rows
-from transforms.quality import Numbered, as_json, in_flight, names_of, to_counts, to_findings, with_akin
+from transforms.quality import Numbered, as_json, in_flight, names_of, newest_loads, to_counts, to_findings, with_akin
 
 _FEW_BYTES = 2**28
 """Of data files as stored, some two million rows: up to here hashes of their keys are sent to every executor."""
+_MOST_NAMES = 200
+"""Names of files up to which they are literals of a query."""
 _Tables = Mapping[str, DataFrame]
 
 
@@ -185,7 +187,8 @@ def _names_of_changed(were: _Tables, check: Check, known: Known) -> _Names | Non
     if check.kind is CheckKind.LEDGER_BALANCE:
         if not before.passed:
             return None  # its keys tell counts, too
-        found.append(in_flight(were[check.table.name], were[check.of.name]))
+        newest = {row["provider"]: row["newest_load_at"] for row in newest_loads(were[check.table.name]).collect()}
+        found.append(in_flight(were[check.of.name], newest))
     names = kept(reduce(DataFrame.unionByName, found).distinct())
     keys = frozenset[str]()
     if before.sample_keys:
@@ -193,15 +196,24 @@ def _names_of_changed(were: _Tables, check: Check, known: Known) -> _Names | Non
         keys = frozenset(row["key"] for row in key.where(F.col("key").isin(before.sample_keys)).collect())
     if keys and before.rows_failing > len(before.sample_keys):
         return None
-    return _Names(names, bounds(names) if own == ("message_id",) else F.lit(True), keys)
+    return _Names(names, _near(names, own), keys)
+
+
+def _near(names: DataFrame, columns: Sequence[str]) -> Column:
+    if columns == ("message_id",):
+        return bounds(names)
+    if columns != ("filename",):
+        return F.lit(True)
+    few = [row["filename"] for row in names.limit(_MOST_NAMES + 1).collect()]
+    return F.col("filename").isin(few) if len(few) <= _MOST_NAMES else F.lit(True)
 
 
 def _findings_among(tables: _Tables, number: int, check: Check, among: _Names) -> DataFrame:
     assert check.of is not None
     own, theirs = names_of(check)
-    rows, of = tables[check.table.name].where(among.near), tables[check.of.name].where(among.near)
+    rows, of = tables[check.table.name], tables[check.of.name].where(among.near)
     if check.kind is CheckKind.RELATIONSHIP:
-        rows = with_rows(rows, among.names, own)
+        rows = with_rows(rows.where(among.near), among.names, own)
     frames = {check.table.name: rows, check.of.name: with_rows(of, among.names, theirs, own)}
     return to_findings(frames, {number: check}, among.names)
 

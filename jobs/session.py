@@ -130,6 +130,8 @@ def _of_session(settings: Settings, *, is_local: bool) -> dict[str, str]:
         "spark.databricks.delta.snapshotPartitions": "1" if is_local else "10",
         # Summaries are brought up to date from a version of any age: whether its files are there we see ourselves.
         "spark.databricks.delta.vacuum.enforceTimeTravelWithinDeletedFileRetentionDuration": "false",
+        # `drift` keeps a record of each shape of records: of more than Spark's 128 it would sort them all.
+        "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "1000",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
     }
 

@@ -33,10 +33,12 @@ from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
 from transforms.campaign_regions import COUNTS, messages_by_region, recipients_by_region, to_campaign_regions
 from transforms.campaigns import (
     counts_of_campaigns,
+    days_of_campaigns,
     message_revenues,
+    moved_days,
     of_campaign,
     recipients_of_campaigns,
-    settled_of_campaigns,
+    revenues_of_campaigns,
     to_campaigns,
     told_in_full,
 )
@@ -134,9 +136,24 @@ def _campaigns_part(sources: Sources, since: Since) -> Part | None:
     stored, profile = sources.stored(CAMPAIGNS), sources.settings.metrics.chosen
     changes = [counts_of_campaigns(changed, profile, SIGN), recipients_of_campaigns(theirs.both, SIGN)]
     names = [name for rows in changes for name in rows.columns if name not in (*CAMPAIGN_KEY, SIGN)]
-    settled = settled_of_campaigns(sources.of(MESSAGES), _revenues(sources))
-    rows = settled.join(summed(CAMPAIGN_KEY, names, [stored, *changes]), on=list(CAMPAIGN_KEY), how="left")
+    rows = summed(CAMPAIGN_KEY, names, [stored, *changes]).where(F.col("messages") > 0)
+    for others in (
+        _days_part(sources, stored, changed),
+        revenues_of_campaigns(sources.of(MESSAGES), _revenues(sources)),
+    ):
+        rows = rows.join(others, on=list(CAMPAIGN_KEY), how="left")
     return Part(told_in_full(rows, sources.state(BLASTS), profile))
+
+
+def _days_part(sources: Sources, campaigns: DataFrame, changed: DataFrame) -> DataFrame:
+    """CAMPAIGN_KEY and the days of the first and last send; of all messages where what changed does not tell them."""
+    moved = kept(moved_days(campaigns, changed))
+    days, lost = moved.where("known").drop("known"), moved.where("not known")
+    if not lost.isEmpty():
+        messages = with_rows(of_campaign(sources.of(MESSAGES)), lost, CAMPAIGN_KEY)
+        days = days.unionByName(days_of_campaigns(messages))
+    others = without_rows(campaigns, moved, CAMPAIGN_KEY)
+    return days.unionByName(others.select(*days.columns))
 
 
 def _campaign_regions(sources: Sources) -> DataFrame:

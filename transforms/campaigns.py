@@ -1,13 +1,12 @@
 """`campaigns`: totals and rates of each blast, template and configuration set."""
 
-from collections.abc import Sequence
-
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.campaigns import CAMPAIGN_KEY
 from schemas.messages import MESSAGE_KEY, CampaignKind
 from schemas.metrics import DEFAULT_PROFILE, Profile
+from transforms.increments import SIGN
 from transforms.region_summary import rates, sums
 
 RECIPIENTS = ("recipients", "recipients_opened", "recipients_clicked")
@@ -22,7 +21,8 @@ def to_campaigns(
     profile: Profile = DEFAULT_PROFILE,
 ) -> DataFrame:
     """The rows of `campaigns`; of the rows of `recipients_of_campaigns` and `message_revenues`."""
-    rows = _of_campaigns(messages, revenues, [*_settled(), *_counted(profile)])
+    with_revenue = of_campaign(messages).join(revenues, on=list(MESSAGE_KEY), how="left")
+    rows = with_revenue.groupBy(*CAMPAIGN_KEY).agg(*_days(), _revenue(), *_counted(profile))
     return told_in_full(rows.join(recipients, on=list(CAMPAIGN_KEY), how="left"), blasts, profile)
 
 
@@ -39,12 +39,38 @@ def told_in_full(rows: DataFrame, blasts: DataFrame, profile: Profile) -> DataFr
     return named.withColumns(rates(profile))
 
 
-def settled_of_campaigns(messages: DataFrame, revenues: DataFrame) -> DataFrame:
-    """CAMPAIGN_KEY, the days of the first and last send, and `revenue`: what all messages say, and no sum does.
+def days_of_campaigns(messages: DataFrame) -> DataFrame:
+    """CAMPAIGN_KEY and the days of the first and the last send."""
+    return of_campaign(messages).groupBy(*CAMPAIGN_KEY).agg(*_days())
 
-    A revenue is a sum of those that are stated, NULL of none.
+
+def revenues_of_campaigns(messages: DataFrame, revenues: DataFrame) -> DataFrame:
+    """CAMPAIGN_KEY and `revenue` of campaigns of Sailthru."""
+    stated = of_campaign(messages.where("provider = 'sailthru'")).join(revenues, on=list(MESSAGE_KEY))
+    return stated.groupBy(*CAMPAIGN_KEY).agg(_revenue())
+
+
+def moved_days(campaigns: DataFrame, changed: DataFrame) -> DataFrame:
+    """CAMPAIGN_KEY, the days of the first and the last send, and whether they are `known`, of campaigns that changed.
+
+    `campaigns` has CAMPAIGN_KEY and those days as they were; `changed` the messages that changed, with SIGN. The days
+    are not known where one of those that were has lost messages: it may have had no others.
     """
-    return _of_campaigns(messages, revenues, _settled())
+    of_day = of_campaign(changed).groupBy(*CAMPAIGN_KEY, "send_date").agg(F.sum(SIGN).alias("more"))
+    were = campaigns.select(
+        *CAMPAIGN_KEY, F.col("first_send_date").alias("first"), F.col("last_send_date").alias("last")
+    )
+    is_end = F.coalesce(F.col("send_date").isin(F.col("first"), F.col("last")), F.lit(False))
+    gained = F.when(F.col("more") > 0, F.col("send_date"))
+    return (
+        of_day.join(were, on=list(CAMPAIGN_KEY), how="left")
+        .groupBy(*CAMPAIGN_KEY)
+        .agg(
+            F.least(F.min("first"), F.min(gained)).alias("first_send_date"),
+            F.greatest(F.max("last"), F.max(gained)).alias("last_send_date"),
+            (~F.bool_or(is_end & (F.col("more") < 0))).alias("known"),
+        )
+    )
 
 
 def counts_of_campaigns(messages: DataFrame, profile: Profile, *apart: str) -> DataFrame:
@@ -52,21 +78,17 @@ def counts_of_campaigns(messages: DataFrame, profile: Profile, *apart: str) -> D
     return of_campaign(messages).groupBy(*CAMPAIGN_KEY, *apart).agg(*_counted(profile))
 
 
-def _of_campaigns(messages: DataFrame, revenues: DataFrame, columns: Sequence[Column]) -> DataFrame:
-    with_revenue = of_campaign(messages).join(revenues, on=list(MESSAGE_KEY), how="left")
-    return with_revenue.groupBy(*CAMPAIGN_KEY).agg(*columns)
-
-
 def _counted(profile: Profile) -> list[Column]:
     return [F.count(F.lit(1)).alias("messages"), *sums(profile).values()]
 
 
-def _settled() -> list[Column]:
-    return [
-        F.min("send_date").alias("first_send_date"),
-        F.max("send_date").alias("last_send_date"),
-        F.sum("revenue").alias("revenue"),
-    ]
+def _days() -> list[Column]:
+    return [F.min("send_date").alias("first_send_date"), F.max("send_date").alias("last_send_date")]
+
+
+def _revenue() -> Column:
+    """The sum of what is stated, NULL of nothing."""
+    return F.sum("revenue").alias("revenue")
 
 
 def recipients_of_campaigns(journeys: DataFrame, *apart: str) -> DataFrame:

@@ -9,17 +9,17 @@ from pyspark.sql import functions as F
 from schemas.drift import DRIFT, NO_TYPE, Drift, Shape
 
 _SAMPLE_CHARACTERS = 200
-_HASH_BITS = 40
 _NUMBERS = ("BIGINT", "INT", "SMALLINT", "TINYINT", "DECIMAL", "DOUBLE", "FLOAT")
 
 
 def to_shapes(records: DataFrame, files: DataFrame, shape: Shape) -> DataFrame:
-    """Per class and shape of records: `name`, `shape`, `records`, `last_seen_at`, and `place`, where the first is.
+    """Per class and shape of records: `name`, `shape`, `records`, `last_seen_at`, and of the first `number` and `text`.
 
     Records are as the provider's `to_records` gives them; those that are no strict JSON are quarantined by the stream
     and left out here. `files` has `filename`, `modified_at` and `number`, the older the less, of the files read.
     Records of one shape drift in the same way, and there are few shapes: only one record of each is looked at closely.
     """
+    place = F.struct("number", F.xxhash64("text").alias("hash"), "text")
     return (
         _parsed(records, shape)
         .join(F.broadcast(files), "filename")
@@ -27,24 +27,16 @@ def to_shapes(records: DataFrame, files: DataFrame, shape: Shape) -> DataFrame:
         .agg(
             F.count(F.lit(1)).alias("records"),
             F.max("modified_at").alias("last_seen_at"),
-            F.min(_place()).alias("place"),
+            # A plain `min` of texts would sort all records; this keeps one per shape.
+            F.min_by("text", place, 1)[0].alias("text"),
+            F.min("number").alias("number"),
         )
     )
 
 
-def to_drift(records: DataFrame, shapes: DataFrame, files: DataFrame, provider: str, shape: Shape) -> DataFrame:
-    """The rows of `drift` out of `shapes`, the rows of `to_shapes`, and the records in whose files a shape is first."""
-    at_place = records.join(F.broadcast(files), "filename").withColumn("place", _place())
-    first = at_place.join(shapes.select("place"), "place", "left_semi")
-    examples = (
-        _parsed(first, shape, "place")
-        .join(shapes, ["name", "shape", "place"])
-        .groupBy("name", "shape", "place", "records", "last_seen_at")
-        .agg(F.min("text").alias("text"))  # one, should texts of one shape and file have equal hashes
-        .withColumn("number", number_of_file())
-        .join(F.broadcast(files), "number")
-        .withColumn("v", F.try_parse_json("text"))
-    )
+def to_drift(shapes: DataFrame, files: DataFrame, provider: str, shape: Shape) -> DataFrame:
+    """The rows of `drift` out of those of `to_shapes`."""
+    examples = shapes.join(F.broadcast(files), "number").withColumn("v", F.try_parse_json("text"))
     whole = F.array(F.struct(F.lit(None).cast("string").alias("path"), F.col("v").alias("value")))
     is_whole, needed = F.col("path").isNull(), F.try_element_at(_table(shape.needed), F.col("name"))
     about = ("filename", "modified_at", "last_seen_at", "records", "name")
@@ -61,9 +53,9 @@ def to_drift(records: DataFrame, shapes: DataFrame, files: DataFrame, provider: 
     )
 
 
-def _parsed(records: DataFrame, shape: Shape, *others: str) -> DataFrame:
+def _parsed(records: DataFrame, shape: Shape) -> DataFrame:
     """Of records that are JSON `filename`, `name`, `text`, and `shape`: a digest of names and types of all fields."""
-    columns = [F.col("filename"), F.coalesce("name", F.lit("")).alias("name"), F.col("text"), *map(F.col, others)]
+    columns = [F.col("filename"), F.coalesce("name", F.lit("")).alias("name"), F.col("text")]
     value, whole = F.try_parse_json("text"), F.schema_of_variant("v")
     # The schema of an array is that of its elements together: which of them has a field it does not say.
     elements = [F.try_variant_get("v", f"$.{level}", "array<variant>") for level in _array_levels(shape)]
@@ -76,16 +68,6 @@ def _parsed(records: DataFrame, shape: Shape, *others: str) -> DataFrame:
 
 def _array_levels(shape: Shape) -> list[str]:
     return [level for level in shape.levels if "array" in shape.fields.get(level, "object").split("|")]
-
-
-def number_of_file() -> Column:
-    """`number` of the file that a `place` is in."""
-    return F.shiftright("place", _HASH_BITS).cast("int").alias("number")
-
-
-def _place() -> Column:
-    """The file of a record, and a hash of its text: where a record is, in a number by which files are in order."""
-    return F.shiftleft(F.col("number").cast("bigint"), _HASH_BITS) + F.pmod(F.xxhash64("text"), F.lit(2**_HASH_BITS))
 
 
 def together(parts: Sequence[DataFrame]) -> DataFrame:

@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import reduce
+from operator import and_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -149,7 +151,7 @@ def _balanced(files: DataFrame, rows: DataFrame, check: Check, number: int, amon
     of their provider. A provider's batches follow one another, so nothing older can still be on its way.
     """
     of_batch = rows.where(check.only).groupBy("provider", "filename", "etl_time").agg(F.count(F.lit(1)).alias("rows"))
-    settled = of_batch.join(F.broadcast(_newest_loads(files)), on="provider").where(~_is_in_flight())
+    settled = of_batch.join(F.broadcast(newest_loads(files)), on="provider").where(~_is_in_flight())
     there = settled.groupBy("filename").agg(F.sum("rows").alias("there"))
     (column,) = check.columns
     if among is not None:
@@ -166,18 +168,15 @@ def _balanced(files: DataFrame, rows: DataFrame, check: Check, number: int, amon
     return _finding(both, F.lit(number), is_failing, key, checked=F.col("rows"))
 
 
-def in_flight(files: DataFrame, rows: DataFrame) -> DataFrame:
-    """The `filename` of rows that `_balanced` does not count yet."""
-    loaded = rows.select("provider", "filename", "etl_time")
-    return (
-        loaded.join(F.broadcast(_newest_loads(files)), on="provider", how="left")
-        .where(_is_in_flight())
-        .select("filename")
-    )
-
-
-def _newest_loads(files: DataFrame) -> DataFrame:
+def newest_loads(files: DataFrame) -> DataFrame:
+    """Per `provider` of the ledger `newest_load_at`: what was loaded later is of a batch in flight."""
     return files.groupBy("provider").agg(F.max("etl_time").alias("newest_load_at"))
+
+
+def in_flight(rows: DataFrame, newest: Mapping[str, datetime]) -> DataFrame:
+    """The `filename` of rows that a balance does not count yet; of what `newest_loads` says, as literals that prune."""
+    is_later = [(F.col("provider") != name) | (F.col("etl_time") > at) for name, at in sorted(newest.items())]
+    return rows.where(reduce(and_, is_later, F.lit(True))).select("filename")
 
 
 def _is_in_flight() -> Column:
