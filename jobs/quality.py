@@ -12,7 +12,17 @@ from jobs.threads import side_by_side
 from schemas.checks import Check
 from schemas.quality import MOST_SAMPLES, QUALITY, CheckKind
 from transforms.increments import with_rows
-from transforms.quality import Numbered, as_json, in_flight, names_of, newest_loads, to_counts, to_findings, with_akin
+from transforms.quality import (
+    Numbered,
+    akin,
+    as_json,
+    in_flight,
+    names_of,
+    newest_loads,
+    sizes,
+    to_counts,
+    to_findings,
+)
 
 _FEW_BYTES = 2**28
 """Of data files as stored, some two million rows: up to here hashes of their keys are sent to every executor."""
@@ -107,14 +117,11 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
     keys = {n: c for n, c in passed.items() if c.kind is CheckKind.UNIQUE}
     small = {n: c for n, c in looked_for.items() if c.table.name in known.small}
     new = {name: change.new for name, change in known.changes.items()}
-    akin = {}
-    for c in keys.values():
-        change = known.changes[c.table.name]
-        akin[c.table.name] = with_akin(tables[c.table.name], change.new, c, is_few=change.new_bytes <= _FEW_BYTES)
+    repeated = _akin(tables, keys, known)
     groups = [
         (tables, {n: c for n, c in looked_for.items() if n not in passed and n not in small}),
         (new, {n: c for n, c in passed.items() if n not in keys}),
-        (akin, keys),
+        (repeated, keys),
     ]
     counted = [to_counts(frames, own) for frames, own in groups if own]
     counts = _collected([*counted, *([to_findings(tables, small)] if small else [])])
@@ -124,11 +131,26 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
     found = {n: row for n, row in counts.items() if n in small}
     found |= _collected(to_findings(frames, own) for frames, own in failing if own)
     of_keys = {n: c.table.name for n, c in looked_for.items() if c.kind is CheckKind.UNIQUE}
-    size = {**size, **{name: counts[n]["checked"] for n, name in of_keys.items() if n in counts}}
+    size = {**size, **{name: counts[n]["checked"] for n, name in of_keys.items() if n in counts and n not in keys}}
+    if keys:
+        size |= {keys[row["number"]].table.name: row["rows"] for row in sizes(tables, keys).collect()}
     return {
         n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"] or ()) if n in found else ()))
         for n, c in checks.items()
     }
+
+
+def _akin(tables: _Tables, checks: Numbered, known: Known) -> _Tables:
+    """Of the tables of checks of keys the rows that are new, and those that they may repeat."""
+    of_messages = {c.table.name for c in checks.values() if "message_id" in c.columns}
+    ids = [known.changes[name].new.select("message_id") for name in sorted(of_messages)]
+    near = bounds(reduce(DataFrame.unionByName, ids)) if ids else F.lit(True)
+    found = {}
+    for check in checks.values():
+        name, change = check.table.name, known.changes[check.table.name]
+        rows = tables[name].where(near) if name in of_messages else tables[name]
+        found[name] = akin(rows, change.new, check, is_few=change.new_bytes <= _FEW_BYTES)
+    return found
 
 
 def _is_enforced(rows: DataFrame, check: Check) -> bool:

@@ -15,8 +15,8 @@ from transforms.increments import with_rows
 
 _MICROSECONDS = "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"
 
-_HASH, _IS_AKIN = "_hash", "_is_akin"
-"""Of a key; and whether a row is looked at: others are only counted."""
+_HASH = "_hash"
+"""Of a key."""
 Numbered = Mapping[int, Check]
 """Checks, each by a number of its own."""
 
@@ -25,7 +25,7 @@ def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
     """Of checks of one table each: `number`, `checked` rows, and `failing`, how many fail.
 
     No row leaves its place, but of a key its hash. So of a key other rows may be `failing` than those that repeat one:
-    those whose hash repeats, which they are all among. Of rows of `with_akin` only those are `failing` that are akin.
+    those whose hash repeats, which they are all among.
     """
     counts, hashes = [], []
     for name, own in _by_table(checks).items():
@@ -38,7 +38,7 @@ def to_counts(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
     if hashes:
         rows = F.col("rows")
         of_hash = _union(hashes).groupBy("number", "hash").agg(F.count(F.lit(1)).alias("rows"))
-        failing_rows = F.sum(F.when(F.col("hash").isNotNull() & (rows > 1), rows).otherwise(0))
+        failing_rows = F.sum(F.when(rows > 1, rows).otherwise(0))
         counts.append(of_hash.groupBy("number").agg(F.sum(rows).alias("checked"), failing_rows.alias("failing")))
     return _union(counts)
 
@@ -90,30 +90,34 @@ def _result_of(number: int) -> Column:
 
 
 def _hashed(rows: DataFrame, number: int, check: Check) -> DataFrame:
-    hashed = F.when(F.col(_IS_AKIN), F.col(_HASH)) if _IS_AKIN in rows.columns else _hash_of(check)
-    return rows.select(F.lit(number).alias("number"), hashed.alias("hash"))
+    return rows.select(F.lit(number).alias("number"), _hash_of(check).alias("hash"))
 
 
 def _hash_of(check: Check) -> Column:
     return F.xxhash64(*check.columns)
 
 
-def with_akin(rows: DataFrame, new: DataFrame, check: Check, *, is_few: bool) -> DataFrame:
-    """`rows`, of which those are looked at whose key has the hash of a new one's: these, and what they may repeat.
+def sizes(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
+    """Of checks of one table each: `number` and `rows`, how many the table has: Delta's log says it."""
+    return _union(
+        [
+            tables[check.table.name].agg(F.count(F.lit(1)).alias("rows")).select(F.lit(number).alias("number"), "rows")
+            for number, check in checks.items()
+        ]
+    )
+
+
+def akin(rows: DataFrame, new: DataFrame, check: Check, *, is_few: bool) -> DataFrame:
+    """Those of `rows` whose key has the hash of a new one's: these, and what they may repeat.
 
     If the new ones are few their hashes are sent to every executor.
     """
-    hashes = new.select(_hash_of(check).alias(_HASH)).distinct().withColumn(_IS_AKIN, F.lit(True))
-    return rows.withColumn(_HASH, _hash_of(check)).join(F.broadcast(hashes) if is_few else hashes, on=_HASH, how="left")
+    hashes = new.select(_hash_of(check).alias(_HASH)).distinct()
+    return rows.join(F.broadcast(hashes) if is_few else hashes, _hash_of(check) == F.col(_HASH), "left_semi")
 
 
 def _noted(rows: DataFrame, checks: Numbered) -> DataFrame:
-    """Of each row its key, with the number of the check of the key, and with that of each other check that it fails.
-
-    Of the rows of `with_akin` only those that are akin.
-    """
-    if _IS_AKIN in rows.columns:
-        rows = rows.where(_IS_AKIN)
+    """Of each row its key, with the number of the check of the key, and with that of each other check that it fails."""
 
     def note(number: int, is_key: bool) -> Column:
         return F.struct(F.lit(number).alias("number"), F.lit(is_key).alias("is_key"))
