@@ -29,10 +29,10 @@ from schemas.journeys import JOURNEYS
 from schemas.messages import MESSAGE_KEY, MESSAGES
 from schemas.person_events import PERSON_EVENTS
 from schemas.purchases import PURCHASES
-from schemas.recipient_totals import DATED, RECIPIENT_KEY
+from schemas.recipient_totals import RECIPIENT_KEY
 from schemas.requests import REQUESTS
 from schemas.sailthru import BLASTS, PROFILE_VERSIONS, PROFILES, SAILTHRU_MESSAGES
-from schemas.stages import STAGES
+from schemas.stages import DATED, STAGES
 from transforms.increments import is_of, signed, with_rows, without_rows
 from transforms.journeys import to_journeys
 from transforms.lifecycle import account_of_message, to_lifecycle
@@ -55,9 +55,8 @@ _OF_ANSWERS = (
 """The columns of `journeys` that say who answered a campaign."""
 _OF_RECIPIENTS = (
     *_OF_ANSWERS,
-    "steps",
     *(stage.count for stage in STAGES),
-    *(f"first_{event_class}_at" for event_class in DATED),
+    *(f"{end}_{event_class}_at" for end in ("first", "last") for event_class in DATED),
 )
 """Those that summaries of recipients are made of."""
 SMALL_BYTES = 2**23

@@ -202,8 +202,9 @@ def _invitations_part(sources: Sources, since: Since) -> Part | None:
     as_of = F.lit(newest).cast("date")
     recent = answers(journeys.where(is_recent(as_of, sources.settings.campaigns.response_days)))
     recent = recent.withColumnsRenamed({name: RECENT + name for name in ANSWERS})
-    campaigns = of_campaign(sources.of(MESSAGES)).select(*CAMPAIGN_KEY).distinct()
-    rows = campaigns.join(ever, on=list(CAMPAIGN_KEY), how="left").join(recent, on=list(CAMPAIGN_KEY), how="left")
+    campaigns = sources.stored(CAMPAIGNS) if sources.is_fresh(CAMPAIGNS) else of_campaign(sources.of(MESSAGES))
+    there = campaigns.select(*CAMPAIGN_KEY).distinct()
+    rows = there.join(ever, on=list(CAMPAIGN_KEY), how="left").join(recent, on=list(CAMPAIGN_KEY), how="left")
     counts = [prefix + name for prefix in ("", RECENT) for name in ANSWERS]
     return Part(with_rates(rows.fillna(0, counts)).withColumn("as_of_date", as_of).select(*stored.columns))
 
@@ -255,7 +256,7 @@ SUMMARIES = {
         Summary(CAMPAIGNS, _OF_MESSAGES, _campaigns, _campaigns_part),
         Summary(CAMPAIGN_REGIONS, _OF_MESSAGES, _campaign_regions, _campaign_regions_part),
         Summary(RECIPIENT_TOTALS, _OF_MESSAGES, _recipient_totals, _recipient_totals_part),
-        Summary(INVITATIONS, _OF_MESSAGES, _invitations, _invitations_part),
+        Summary(INVITATIONS, _OF_MESSAGES, _invitations, _invitations_part, uses=(CAMPAIGNS,)),
         *PEOPLE,
         Summary(DRIFT, (FILES,), lambda sources: sources.drift),
         Summary(FRESHNESS, (FILES, EVENTS), _freshness),

@@ -5,7 +5,7 @@ from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, St
 from schemas.contract import Role, TableContract, column, flag
 from schemas.mailbox_providers import MAILBOX_PROVIDERS
 from schemas.messages import MESSAGE_KEY, about_message
-from schemas.stages import count_columns, first_columns, message_key
+from schemas.stages import DATED, count_columns, first_columns, message_key
 
 STATES = (
     "complained",
@@ -64,7 +64,15 @@ JOURNEYS = TableContract(
                 "Events about this recipient, or in the row without one about nobody in particular, of class"
             ),
             *first_columns(),
-            column("last_delivery_at", TimestampType(), role=Role.SETTLED, comment="Last delivery, UTC; NULL if none."),
+            *[
+                column(
+                    f"last_{event_class}_at",
+                    TimestampType(),
+                    role=Role.SETTLED,
+                    comment=f"Last {event_class}, UTC; NULL if none.",
+                )
+                for event_class in (*DATED, "delivery")
+            ],
             column(
                 "last_bounce_at",
                 TimestampType(),

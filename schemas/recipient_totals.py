@@ -4,11 +4,9 @@ from pyspark.sql.types import StringType, StructField, StructType, TimestampType
 
 from schemas.campaigns import revenue_of
 from schemas.contract import Role, TableContract, column, count, flag
-from schemas.stages import STAGES, account_columns
+from schemas.stages import DATED, STAGES, account_columns
 
 RECIPIENT_KEY = ("provider", "account", "recipient")
-DATED = ("send", "open", "click")
-"""The classes of events of which the first and the last time are kept."""
 
 
 def _at(name: str, comment: str) -> StructField:

@@ -35,6 +35,8 @@ STAGES = (
     ),
     Stage("rendering_failure", "failed", "not sent, for its template could not be filled"),
 )
+DATED = ("send", "open", "click")
+"""The classes of events of which the first and the last time are kept of each recipient."""
 
 
 def count_columns(what: str) -> list[StructField]:

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from schemas.journeys import STATES
 from schemas.messages import MESSAGE_KEY, CampaignKind
-from schemas.stages import STAGES
+from schemas.stages import DATED, STAGES
 from transforms.lifecycle import HARD, SOFT, UNKNOWN
 from transforms.people import mailbox_provider
 
@@ -28,10 +28,14 @@ _ONLY_OF_SENT = ("sent", "delivered", "bounced", "delayed", "opened", "clicked",
 
 def counts_and_firsts() -> list[Column]:
     """The count and the first time of each stage, as aggregates over rows of `to_lifecycle`."""
-    is_stage = {s: F.col("stage") == s.event_class for s in STAGES}
-    return [F.count_if(is_stage[s]).alias(s.count) for s in STAGES] + [
-        F.min(F.when(is_stage[s], F.col("event_time"))).alias(s.first_at) for s in STAGES
+    return [F.count_if(F.col("stage") == s.event_class).alias(s.count) for s in STAGES] + [
+        F.min(_at(s.event_class)).alias(s.first_at) for s in STAGES
     ]
+
+
+def _at(stage: str) -> Column:
+    """The time of an event of the stage; NULL of others."""
+    return F.when(F.col("stage") == stage, F.col("event_time"))
 
 
 def _about_message(of: Callable[[Column], Column]) -> dict[str, Column]:
@@ -76,7 +80,7 @@ def to_journeys(lifecycle: DataFrame, sailthru_messages: DataFrame | None = None
             *[F.min(name).alias(name) for name in ("timestamp", "event_time")],
             *[F.max(name).alias(name) for name in ("email_tag", "campaign", "profile_id")],
             *counts_and_firsts(),
-            F.max(F.when(F.col("stage") == "delivery", F.col("event_time"))).alias("last_delivery_at"),
+            *[F.max(_at(event_class)).alias(f"last_{event_class}_at") for event_class in (*DATED, "delivery")],
             F.max(F.when(is_bounce, F.col("event_time"))).alias("last_bounce_at"),
             *[F.count_if(_is_bounce_of(kind)).alias(f"{kind}_bounces") for kind in (HARD, SOFT)],
             F.count_if("is_suppression").alias("suppressions"),

@@ -4,8 +4,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from schemas.messages import MESSAGE_KEY, CampaignKind
-from schemas.recipient_totals import DATED, RECIPIENT_KEY
-from schemas.stages import STAGES
+from schemas.recipient_totals import RECIPIENT_KEY
+from schemas.stages import DATED, STAGES
 
 
 def to_recipient_totals(journeys: DataFrame, revenues: DataFrame, many: int) -> DataFrame:
@@ -25,8 +25,8 @@ def to_recipient_totals(journeys: DataFrame, revenues: DataFrame, many: int) -> 
             _distinct(F.when(opened, campaign)).alias("campaigns_opened"),
             _distinct(F.when(clicked, campaign)).alias("campaigns_clicked"),
             *[F.sum(s.count).alias(s.count) for s in STAGES],
-            *[F.min(f"first_{event_class}_at").alias(f"first_{event_class}_at") for event_class in DATED],
-            *[F.max(_last(event_class)).alias(f"last_{event_class}_at") for event_class in DATED],
+            *[F.min(name).alias(name) for name in (f"first_{event_class}_at" for event_class in DATED)],
+            *[F.max(name).alias(name) for name in (f"last_{event_class}_at" for event_class in DATED)],
             F.sum("revenue").alias("revenue"),
         )
         .withColumns({"has_many_campaigns": F.col("campaigns") > many, "has_many_clicks": F.col("clicked") > many})
@@ -36,8 +36,3 @@ def to_recipient_totals(journeys: DataFrame, revenues: DataFrame, many: int) -> 
 def _distinct(campaign: Column) -> Column:
     """How many different ones, as one aggregate beside others: several `count_distinct` would multiply the rows."""
     return F.size(F.collect_set(campaign))
-
-
-def _last(event_class: str) -> Column:
-    of_class = F.filter("steps", lambda step: step["event_class"] == event_class)
-    return F.array_max(F.transform(of_class, lambda step: step["event_time"]))
