@@ -32,7 +32,7 @@ from jobs.summaries import SUMMARIES
 
 PARTS = 100
 FEW = PARTS // 5
-ROUNDS = 3
+ROUNDS = 5
 ALWAYS_DIFFERENT = {
     "freshness": ("as_of", "event_lag_seconds", "modified_lag_seconds", "load_lag_seconds"),
     "restatement": ("first_published_at",),
