@@ -149,7 +149,7 @@ def _make(
     reached(f"{contract.name} committed")
     number = tables.rows_written(warehouse, summary.contract, sources.version_of(summary.contract))
     if number is None:
-        number = sources.rows_of(summary.contract)
+        number = sources.stored(summary.contract).count()
     return _Made(number, how, time.monotonic() - began)
 
 

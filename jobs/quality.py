@@ -74,19 +74,14 @@ class _Finding:
 
 
 def run_checks(
-    spark: SparkSession,
-    tables: _Tables,
-    checks: Collection[Check],
-    known: Known | None = None,
-    pruned: _Tables | None = None,
+    spark: SparkSession, tables: _Tables, checks: Collection[Check], known: Known | None = None
 ) -> DataFrame:
     """The rows of `quality`, one per check whose tables are all there.
 
     `checks` has for each table that it checks the one of its key, which says how many rows there are. With what is
-    `known` only those rows are looked at that may have another result now. `pruned` are the same tables, read so that
-    conditions on columns with statistics prune files; by default `tables`.
+    `known` only those rows are looked at that may have another result now.
     """
-    known, pruned = known or Known(), pruned or tables
+    known = known or Known()
     possible = dict(enumerate(c for c in checks if c.table.name in tables and (c.of is None or c.of.name in tables)))
     found = {
         number: _Finding(before.rows_checked, before.rows_failing, before.sample_keys)
@@ -97,10 +92,7 @@ def run_checks(
     size = {possible[n].table.name: own.checked for n, own in found.items() if possible[n].kind is CheckKind.UNIQUE}
     of_one = {number: check for number, check in left.items() if check.of is None}
     of_two = {number: check for number, check in left.items() if check.of is not None}
-    works = {
-        "one": partial(_of_one, tables, pruned, of_one, known, size),
-        "two": partial(_of_two, pruned, of_two, known),
-    }
+    works = {"one": partial(_of_one, tables, of_one, known, size), "two": partial(_of_two, tables, of_two, known)}
     for _, findings in side_by_side(works):
         found |= findings
     rows = [_row(check, found.get(number, _Finding(0))) for number, check in possible.items()]
@@ -114,9 +106,7 @@ def _names(check: Check) -> set[str]:
 # --- Checks that look at one table
 
 
-def _of_one(
-    tables: _Tables, pruned: _Tables, checks: Numbered, known: Known, size: Mapping[str, int]
-) -> Mapping[int, _Finding]:
+def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, int]) -> Mapping[int, _Finding]:
     """Of a check that found nothing: in new rows alone, or, if it is of a key, in all rows that have one of theirs."""
     looked_for = {n: c for n, c in checks.items() if not _is_enforced(tables[c.table.name], c)}
     passed = {
@@ -127,7 +117,7 @@ def _of_one(
     keys = {n: c for n, c in passed.items() if c.kind is CheckKind.UNIQUE}
     small = {n: c for n, c in looked_for.items() if c.table.name in known.small}
     new = {name: change.new for name, change in known.changes.items()}
-    repeated = _akin(tables, pruned, keys, known)
+    repeated = _akin(tables, keys, known)
     groups = [
         (tables, {n: c for n, c in looked_for.items() if n not in passed and n not in small}),
         (new, {n: c for n, c in passed.items() if n not in keys}),
@@ -143,14 +133,14 @@ def _of_one(
     of_keys = {n: c.table.name for n, c in looked_for.items() if c.kind is CheckKind.UNIQUE}
     size = {**size, **{name: counts[n]["checked"] for n, name in of_keys.items() if n in counts and n not in keys}}
     if keys:
-        size |= {keys[row["number"]].table.name: row["rows"] for row in sizes(pruned, keys).collect()}
+        size |= {keys[row["number"]].table.name: row["rows"] for row in sizes(tables, keys).collect()}
     return {
         n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"] or ()) if n in found else ()))
         for n, c in checks.items()
     }
 
 
-def _akin(tables: _Tables, pruned: _Tables, checks: Numbered, known: Known) -> _Tables:
+def _akin(tables: _Tables, checks: Numbered, known: Known) -> _Tables:
     """Of the tables of checks of keys the rows that are new, and those that they may repeat."""
     of_messages = {c.table.name for c in checks.values() if "message_id" in c.columns}
     ids = [known.changes[name].new.select("message_id") for name in sorted(of_messages)]
@@ -158,7 +148,7 @@ def _akin(tables: _Tables, pruned: _Tables, checks: Numbered, known: Known) -> _
     found = {}
     for check in checks.values():
         name, change = check.table.name, known.changes[check.table.name]
-        rows = pruned[name].where(near) if name in of_messages else tables[name]
+        rows = tables[name].where(near) if name in of_messages else tables[name]
         found[name] = akin(rows, change.new, check, is_few=change.new_bytes <= _FEW_BYTES)
     return found
 

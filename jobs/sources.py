@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property, partial, reduce
@@ -67,25 +67,6 @@ MOST_TOUCHED = 0.2
 """The share of messages up to which only what is new of them is computed: above it, making all anew is as quick."""
 MOST_CHANGED = 0.2
 """The share of a table's bytes up to which its checks look at the rows alone that are new."""
-
-
-class Frames(Mapping[str, DataFrame]):
-    """Tables by name, each read when it is first asked for."""
-
-    def __init__(self, reads: Mapping[str, Callable[[], DataFrame]]) -> None:
-        self._reads = reads
-
-    def __getitem__(self, name: str) -> DataFrame:
-        return self._reads[name]()
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._reads
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._reads)
-
-    def __len__(self) -> int:
-        return len(self._reads)
 
 
 @dataclass(frozen=True)
@@ -168,18 +149,10 @@ class Sources:
         tables.refuse_other_profile(self.spark, self._warehouse, self.settings.metrics.chosen)
 
     @cached_property
-    def everything(self) -> Mapping[str, DataFrame]:
+    def everything(self) -> dict[str, DataFrame]:
         """By its name every table that is stored, and `requests`, as they are when they are first asked for."""
-        return self._named(self.stored)
-
-    @property
-    def pruned(self) -> Mapping[str, DataFrame]:
-        """As `everything`, read so that conditions on columns with statistics prune files."""
-        return self._named(lambda contract: self._read(contract, self.version_of(contract)))
-
-    def _named(self, read: Callable[[TableContract], DataFrame]) -> Mapping[str, DataFrame]:
-        _ = self.requests  # a stored table once they are asked for
-        return Frames({t.name: partial(read, t) for t in TABLES if tables.is_there(self._warehouse, t)})
+        found = {table.name: self.stored(table) for table in TABLES if tables.is_there(self._warehouse, table)}
+        return {**found, REQUESTS.name: self.requests}
 
     def version_of(self, contract: TableContract) -> int:
         """The version of a stored table that this run reads: the newest when it is first asked for."""
@@ -190,24 +163,9 @@ class Sources:
                 self._versions[contract.name] = tables.version(self.spark, self._warehouse, contract)
             return self._versions[contract.name]
 
-    def stored(self, contract: TableContract, near: Column | None = None) -> DataFrame:
-        """A stored table, in the one version that this run reads; those rows alone of which `near` is true."""
-        return self._at(contract, self.version_of(contract), near)
-
-    def _at(self, contract: TableContract, version: int, near: Column | None) -> DataFrame:
-        if near is not None:
-            return self._read(contract, version).where(near)
-        listed = partial(tables.listed, self.spark, self._warehouse, contract, version)
-        return self._once(("listed", contract.name, version), listed)
-
-    def _read(self, contract: TableContract, version: int) -> DataFrame:
-        # One frame for all who ask: with each Delta would read the state of a version that is not the newest anew.
-        read = partial(tables.read, self.spark, self._warehouse, contract, version)
-        return self._once(("read", contract.name, version), read)
-
-    def rows_of(self, contract: TableContract) -> int:
-        """How many a stored table has, as Delta's log says."""
-        return self._read(contract, self.version_of(contract)).count()
+    def stored(self, contract: TableContract) -> DataFrame:
+        """A stored table, in the one version that this run reads."""
+        return tables.read(self.spark, self._warehouse, contract, self.version_of(contract))
 
     def state(self, contract: TableContract) -> DataFrame:
         """A stored table, in the one version that this run reads; without rows if it was never made."""
@@ -224,16 +182,16 @@ class Sources:
             known = None
         return read_drift(self.spark, self.settings, now, known)
 
-    def of(self, contract: TableContract, near: Column | None = None) -> DataFrame:
+    def of(self, contract: TableContract) -> DataFrame:
         """A table that others are made of: read if the stored one is of what this run reads, else computed.
 
-        Those are `journeys`, `messages`, `purchases` and `person_events`; those rows alone of which `near` is true.
+        Those are `journeys`, `messages`, `purchases` and `person_events`.
         """
         if self.is_fresh(contract):
-            return self.stored(contract, near)
+            return self.stored(contract)
         if contract.name not in self._computed:
             self._computed[contract.name] = tables.shaped_as(self._computing[contract.name](), contract)
-        return self._computed[contract.name] if near is None else self._computed[contract.name].where(near)
+        return self._computed[contract.name]
 
     @property
     def _computing(self) -> Mapping[str, Callable[[], DataFrame]]:
@@ -341,9 +299,12 @@ class Sources:
 
     # --- What is new
 
-    def before(self, contract: TableContract, since: Mapping[str, int], near: Column | None = None) -> DataFrame:
-        """A table as it was when a summary was made; those rows alone of which `near` is true."""
-        return self._at(contract, since[_version(contract)], near)
+    def before(self, contract: TableContract, since: Mapping[str, int]) -> DataFrame:
+        """A table as it was when a summary was made."""
+        version = since[_version(contract)]
+        # One frame for all who ask: with each Delta would read the table's state anew.
+        read = partial(tables.read, self.spark, self._warehouse, contract, version)
+        return self._once(("before", contract.name, version), read)
 
     def is_unchanged(self, since: Mapping[str, int], of: Collection[TableContract]) -> bool:
         """Whether each of the tables of which a summary was made is as it was."""
@@ -426,7 +387,7 @@ class Sources:
         changed = self.changed_ids(since)
         if changed is None or self.touched(since, MESSAGES) is None:
             return None
-        both = signed(self.of(MESSAGES, changed.near), self.before(MESSAGES, since, changed.near))
+        both = signed(self.of(MESSAGES), self.before(MESSAGES, since)).where(changed.near)
         return with_rows(both, changed.ids, ["message_id"]).localCheckpoint()
 
     def recipients(self, since: Mapping[str, int]) -> Recipients | None:
@@ -440,8 +401,7 @@ class Sources:
             return None
         before, new = self.before(JOURNEYS, since), touched.journeys.where("recipient is not null")
         in_campaign = (*CAMPAIGN_KEY, "recipient")
-        were = with_rows(self.before(JOURNEYS, since, changed.near), changed.ids, ["message_id"])
-        were = were.where("recipient is not null")
+        were = with_rows(before.where(changed.near), changed.ids, ["message_id"]).where("recipient is not null")
         pairs = tables.kept(were.select(*in_campaign).unionByName(new.select(*in_campaign)).distinct())
         keys = tables.kept(pairs.select(*RECIPIENT_KEY).distinct())
         all_then = with_rows(before, keys, RECIPIENT_KEY).select(*_OF_RECIPIENTS).localCheckpoint()
@@ -540,7 +500,7 @@ class Sources:
         difference = self.difference(contract, since)
         if difference is None or _version(contract) not in since:
             return None
-        before, days = self._read(contract, since[_version(contract)]), difference.days
+        before, days = self.before(contract, since), difference.days
         gone = _in_files(before, contract, days, difference.removed)
         new = _in_files(self.stored(contract), contract, days, difference.added)
         return Change(before, gone, new, difference.added_bytes)
@@ -554,7 +514,7 @@ class Sources:
         if events is None:
             return None
         new = self._added(events, since)
-        return None if new.count() > MOST_TOUCHED * self.rows_of(EVENTS) else new
+        return None if new.count() > MOST_TOUCHED * self.stored(EVENTS).count() else new
 
     def _added(self, events: tables.Difference, since: Mapping[str, int]) -> DataFrame:
         """The rows of `events` in added files, without those that a compaction took over from removed ones."""

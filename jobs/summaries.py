@@ -62,7 +62,7 @@ def _messages_part(contract: TableContract, new: Callable[[Touched], DataFrame])
         if touched is None:
             return None
         stored, rows = sources.stored(contract), new(touched)
-        were = with_rows(sources.stored(contract, touched.near), touched.keys, MESSAGE_KEY)
+        were = with_rows(stored.where(touched.near), touched.keys, MESSAGE_KEY)
         days = sources.days_of(*[of.select("send_date") for of in (were, rows)])
         others = without_rows(stored.where(is_of(contract, days)), touched.keys, MESSAGE_KEY)
         return Part(others.unionByName(rows), days)
@@ -101,16 +101,15 @@ def _regions_part(sources: Sources, since: Since) -> Part | None:
         changed_messages.select("send_date"),
         changed_requests.select("request_date"),
         # Until its first event was there, a message was a request without events, of the day of the request.
-        with_rows(sources.stored(REQUESTS, changed.near), changed.ids, ["message_id"]).select("request_date"),
+        with_rows(requests.where(changed.near), changed.ids, ["message_id"]).select("request_date"),
     )
     # All that may be of these days: their messages with their requests, their requests with their messages.
     of_days = messages.where(is_on("send_date", days)).select("message_id")
     ids = kept(of_days.unionByName(requests.where(is_of(REQUESTS, days)).select("message_id")).distinct())
     near = bounds(ids)
-    elsewhere = with_rows(sources.of(MESSAGES, near & ~is_on("send_date", days)), ids, ["message_id"])
-    their_days = days | sources.days_of(elsewhere.select("send_date"))
-    both = sources.stored(REQUESTS, near), sources.of(MESSAGES, near & is_on("send_date", their_days))
-    requests, messages = (with_rows(rows, ids, ["message_id"]) for rows in both)
+    elsewhere = with_rows(messages.where(near & ~is_on("send_date", days)), ids, ["message_id"])
+    messages = messages.where(near & is_on("send_date", days | sources.days_of(elsewhere.select("send_date"))))
+    requests, messages = (with_rows(rows, ids, ["message_id"]) for rows in (requests.where(near), messages))
     rows = to_region_summary(requests, messages, sources.settings.metrics.chosen).where(is_on("send_date", days))
     stored = sources.stored(REGION_SUMMARY)
     return Part(stored.where(~is_on("send_date", days)).unionByName(rows.select(*stored.columns)))
@@ -224,7 +223,7 @@ def _quality(sources: Sources, known: Known | None = None) -> DataFrame:
     features = sources.settings.features.wanted
     checks = quality_checks(tuple(PROVIDERS), sources.settings.earliest_event_time, after_load, metrics, features)
     sources.refuse_other_profile()
-    return run_checks(sources.spark, sources.everything, checks, known, sources.pruned)
+    return run_checks(sources.spark, sources.everything, checks, known)
 
 
 def _quality_part(sources: Sources, since: Since) -> Part | None:

@@ -192,21 +192,6 @@ def read(spark: SparkSession, warehouse: Location, contract: TableContract, vers
     return reader.load(uri(warehouse, contract))
 
 
-def listed(spark: SparkSession, warehouse: Location, contract: TableContract, version: int) -> DataFrame:
-    """The table as that commit left it, the list of its files read once: here, and not by each query of these rows.
-
-    Of `read` Delta looks its files up with Spark jobs whenever a query is planned, which of a query of few rows is most
-    of the work. Partitions prune files as there; statistics do not, and counting the rows reads their files.
-    """
-    jvm: Any = spark._jvm
-    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, uri(warehouse, contract))
-    none = jvm.scala.Option.empty()
-    snapshot = log.update(False, none, none)
-    if int(snapshot.version()) != version:
-        snapshot = log.getSnapshotAt(version, none, none, False)
-    return DataFrame(log.createDataFrame(snapshot, snapshot.getAllFiles(False), False, none), spark)
-
-
 def shaped_as(rows: DataFrame, contract: TableContract) -> DataFrame:
     """`rows` with the contract's columns, in its order and types."""
     if missing := missing_columns(contract, rows.columns):
