@@ -12,7 +12,7 @@ from schemas.requests import REQUESTS, STATED
 from schemas.sailthru import BLASTS, SAILTHRU_MESSAGES
 from tests.transforms.test_journeys import ADA, BO, NOON, TO_BOTH, event, lifecycle
 from transforms.campaign_regions import to_campaign_regions
-from transforms.campaigns import message_revenues, recipients_of_campaigns, to_campaigns
+from transforms.campaigns import message_revenues, moved_days, recipients_of_campaigns, to_campaigns
 from transforms.invitations import to_invitations
 from transforms.journeys import to_journeys
 from transforms.messages import to_messages
@@ -221,3 +221,35 @@ def test_recent_answers_are_those_to_the_sends_of_the_last_days(spark: SparkSess
     assert (row.recent_invited, row.recent_responded, row.recent_not_answered) == (1, 0, 1)
     assert row.recent_response_rate == 0.0
     assert invitation(spark, events, response_days=3).recent_responded == 1
+
+
+def test_the_days_of_a_campaign_move_with_its_messages_until_an_end_loses_one(spark: SparkSession) -> None:
+    """Of four campaigns that were sent on days 2 to 5, and one that is new."""
+    monday = date(2025, 11, 17)
+    key = "provider string, account string, campaign_kind string, campaign string"
+    days = [monday + timedelta(days=day) for day in range(8)]
+    were = spark.createDataFrame(
+        [("ses", "", "template", name, days[2], days[5]) for name in ("wider", "same", "inner", "end")],
+        f"{key}, first_send_date date, last_send_date date",
+    )
+    moves: dict[str, list[tuple[int | None, int]]] = {
+        "wider": [(1, 1), (6, 1), (3, -1)],  # a message moved, one is new
+        "same": [(2, 1), (2, -1), (5, 1)],  # one is as it was
+        "inner": [(4, -1)],
+        "end": [(2, -1), (7, 1)],
+        "new": [(0, 1), (3, 1), (None, 1)],
+    }
+    rows = [
+        ("ses", "", "template", name, None if day is None else days[day], sign)
+        for name, own in moves.items()
+        for day, sign in own
+    ]
+    moved = moved_days(were, spark.createDataFrame(rows, f"{key}, send_date date, sign int"))
+    found = {row.campaign: (row.first_send_date, row.last_send_date, row.known) for row in moved.collect()}
+    assert found.pop("end")[2] is False
+    assert found == {
+        "wider": (days[1], days[6], True),
+        "same": (days[2], days[5], True),
+        "inner": (days[2], days[5], True),
+        "new": (days[0], days[3], True),
+    }
