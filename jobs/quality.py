@@ -131,8 +131,8 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
     found = {n: row for n, row in counts.items() if n in small}
     found |= _collected(to_findings(frames, own) for frames, own in failing if own)
     of_keys = {n: c.table.name for n, c in looked_for.items() if c.kind is CheckKind.UNIQUE}
-    size = {**size, **{name: counts[n]["checked"] for n, name in of_keys.items() if n in counts and n not in keys}}
-    if keys:
+    size = {**size, **{name: counts[n]["checked"] for n, name in of_keys.items() if n in counts}}
+    if keys:  # of these only what is akin to new rows was counted
         size |= {keys[row["number"]].table.name: row["rows"] for row in sizes(tables, keys).collect()}
     return {
         n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"] or ()) if n in found else ()))
@@ -222,12 +222,14 @@ def _names_of_changed(were: _Tables, check: Check, known: Known) -> _Names | Non
 
 
 def _near(names: DataFrame, columns: Sequence[str]) -> Column:
+    """`_Names.near`: of ids of messages ranges, of files their names if they are few, of others nothing."""
     if columns == ("message_id",):
         return bounds(names)
-    if columns != ("filename",):
-        return F.lit(True)
-    few = [row["filename"] for row in names.limit(_MOST_NAMES + 1).collect()]
-    return F.col("filename").isin(few) if len(few) <= _MOST_NAMES else F.lit(True)
+    if columns == ("filename",):
+        found = [row["filename"] for row in names.limit(_MOST_NAMES + 1).collect()]
+        if len(found) <= _MOST_NAMES:
+            return F.col("filename").isin(found)
+    return F.lit(True)
 
 
 def _findings_among(tables: _Tables, number: int, check: Check, among: _Names) -> DataFrame:

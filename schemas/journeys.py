@@ -5,7 +5,7 @@ from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, St
 from schemas.contract import Role, TableContract, column, flag
 from schemas.mailbox_providers import MAILBOX_PROVIDERS
 from schemas.messages import MESSAGE_KEY, about_message
-from schemas.stages import DATED, count_columns, first_columns, message_key
+from schemas.stages import count_columns, first_columns, last_columns, message_key
 
 STATES = (
     "complained",
@@ -64,15 +64,7 @@ JOURNEYS = TableContract(
                 "Events about this recipient, or in the row without one about nobody in particular, of class"
             ),
             *first_columns(),
-            *[
-                column(
-                    f"last_{event_class}_at",
-                    TimestampType(),
-                    role=Role.SETTLED,
-                    comment=f"Last {event_class}, UTC; NULL if none.",
-                )
-                for event_class in (*DATED, "delivery")
-            ],
+            *last_columns(),
             column(
                 "last_bounce_at",
                 TimestampType(),

@@ -37,6 +37,8 @@ STAGES = (
 )
 DATED = ("send", "open", "click")
 """The classes of events of which the first and the last time are kept of each recipient."""
+LAST = (*DATED, "delivery")
+"""Those of which the last time is kept of each journey."""
 
 
 def count_columns(what: str) -> list[StructField]:
@@ -46,10 +48,17 @@ def count_columns(what: str) -> list[StructField]:
 
 def first_columns() -> list[StructField]:
     """The first time per stage."""
-    return [
-        column(s.first_at, TimestampType(), role=Role.SETTLED, comment=f"First {s.event_class}, UTC; NULL if none.")
-        for s in STAGES
-    ]
+    return [_time("first", s.event_class) for s in STAGES]
+
+
+def last_columns() -> list[StructField]:
+    """The last time per class of LAST."""
+    return [_time("last", event_class) for event_class in LAST]
+
+
+def _time(which: str, event_class: str) -> StructField:
+    comment = f"{which.capitalize()} {event_class}, UTC; NULL if none."
+    return column(f"{which}_{event_class}_at", TimestampType(), role=Role.SETTLED, comment=comment)
 
 
 def account_columns() -> list[StructField]:

@@ -45,7 +45,7 @@ def days_of_campaigns(messages: DataFrame) -> DataFrame:
 
 
 def revenues_of_campaigns(messages: DataFrame, revenues: DataFrame) -> DataFrame:
-    """CAMPAIGN_KEY and `revenue` of campaigns of Sailthru."""
+    """CAMPAIGN_KEY and `revenue` of campaigns of Sailthru; NULL, or no row, if none is stated."""
     stated = of_campaign(messages.where("provider = 'sailthru'")).join(revenues, on=list(MESSAGE_KEY))
     return stated.groupBy(*CAMPAIGN_KEY).agg(_revenue())
 

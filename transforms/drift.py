@@ -19,7 +19,9 @@ def to_shapes(records: DataFrame, files: DataFrame, shape: Shape) -> DataFrame:
     and left out here. `files` has `filename`, `modified_at` and `number`, the older the less, of the files read.
     Records of one shape drift in the same way, and there are few shapes: only one record of each is looked at closely.
     """
-    place = F.struct("number", F.xxhash64("text").alias("hash"), "text")
+    # By this hash, and no other: rows that are stored have the sample that is first by it.
+    place = F.struct("number", F.pmod(F.xxhash64("text"), F.lit(2**40)).alias("hash"), "text")
+    first = F.min_by(place, place, 1)[0]  # a plain `min` of texts would sort all records; this keeps one per shape
     return (
         _parsed(records, shape)
         .join(F.broadcast(files), "filename")
@@ -27,10 +29,9 @@ def to_shapes(records: DataFrame, files: DataFrame, shape: Shape) -> DataFrame:
         .agg(
             F.count(F.lit(1)).alias("records"),
             F.max("modified_at").alias("last_seen_at"),
-            # A plain `min` of texts would sort all records; this keeps one per shape.
-            F.min_by("text", place, 1)[0].alias("text"),
-            F.min("number").alias("number"),
+            first.alias("first"),
         )
+        .select("name", "shape", "records", "last_seen_at", "first.number", "first.text")
     )
 
 

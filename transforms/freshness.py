@@ -36,7 +36,7 @@ def to_freshness(files: DataFrame, events: DataFrame, client_id: str, as_of: dat
         .withColumn("newest_date_of_client", F.max("newest_file_date").over(of_client))
     )
     # All of SES is one data set, whatever its files are called, and their names are long to group by.
-    named = F.when(F.col("provider") != "ses", F.col("filename")).alias("filename")
+    named = F.when(F.col("provider") == "sailthru", F.col("filename")).alias("filename")
     by_file = events.groupBy("provider", named, "event_date").agg(F.max("event_time").alias("newest"))
     happened = (
         _of_data_set(by_file, client_id)

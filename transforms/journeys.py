@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from schemas.journeys import STATES
 from schemas.messages import MESSAGE_KEY, CampaignKind
-from schemas.stages import DATED, STAGES
+from schemas.stages import LAST, STAGES
 from transforms.lifecycle import HARD, SOFT, UNKNOWN
 from transforms.people import mailbox_provider
 
@@ -80,7 +80,7 @@ def to_journeys(lifecycle: DataFrame, sailthru_messages: DataFrame | None = None
             *[F.min(name).alias(name) for name in ("timestamp", "event_time")],
             *[F.max(name).alias(name) for name in ("email_tag", "campaign", "profile_id")],
             *counts_and_firsts(),
-            *[F.max(_at(event_class)).alias(f"last_{event_class}_at") for event_class in (*DATED, "delivery")],
+            *[F.max(_at(event_class)).alias(f"last_{event_class}_at") for event_class in LAST],
             F.max(F.when(is_bounce, F.col("event_time"))).alias("last_bounce_at"),
             *[F.count_if(_is_bounce_of(kind)).alias(f"{kind}_bounces") for kind in (HARD, SOFT)],
             F.count_if("is_suppression").alias("suppressions"),
