@@ -98,7 +98,7 @@ def _hash_of(check: Check) -> Column:
 
 
 def sizes(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
-    """Of checks of one table each: `number` and `rows`, how many the table has: Delta's log says it."""
+    """Of checks of one table each: `number` and `rows`, how many the table has: no column is read."""
     return _union(
         [
             tables[check.table.name].agg(F.count(F.lit(1)).alias("rows")).select(F.lit(number).alias("number"), "rows")
