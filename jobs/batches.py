@@ -16,13 +16,14 @@ from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
 from jobs.failures import again_if_lost
+from jobs.keeping import release
 from jobs.ledger import Line, to_ledger
 from jobs.locks import writing
 from jobs.progress import BatchReport
 from jobs.providers import Provider, limits_of
 from jobs.reading import lines_of, odd_among
 from jobs.recovery import rows_by_file
-from jobs.sinks import append_new, keep_newest, release
+from jobs.sinks import append_new, keep_newest
 from jobs.storage import FoundFile, Location, still_there
 from schemas.files import FILES, FileStatus
 from schemas.quarantine import QUARANTINE, Reason

@@ -15,6 +15,7 @@ from jobs import tables
 from jobs.crash_points import reached
 from jobs.export import FORMS, Target, export, target_of
 from jobs.failures import again_if_lost
+from jobs.keeping import releasing
 from jobs.locks import only_builder
 from jobs.names import named
 from jobs.parts import Summary
@@ -81,7 +82,8 @@ def build(
         for target in targets:
             target.check(session)
         make = partial(_bring_up_to_date, session, settings, warehouse, only, full=full, anew=anew)
-        again_if_lost(make, "build_summaries")
+        with releasing(session):
+            again_if_lost(make, "build_summaries")
         for target in targets:
             began = time.monotonic()
             names = export(session, warehouse, only, target, settings.metrics.chosen)

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from jobs.tables import bounds, kept
 from jobs.threads import side_by_side
 from schemas.checks import Check
+from schemas.contract import Role
 from schemas.quality import MOST_SAMPLES, QUALITY, CheckKind
 from transforms.increments import with_rows
 from transforms.quality import (
@@ -19,7 +20,6 @@ from transforms.quality import (
     in_flight,
     names_of,
     newest_loads,
-    sizes,
     to_counts,
     to_findings,
 )
@@ -132,8 +132,8 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
     found |= _collected(to_findings(frames, own) for frames, own in failing if own)
     of_keys = {n: c.table.name for n, c in looked_for.items() if c.kind is CheckKind.UNIQUE}
     size = {**size, **{name: counts[n]["checked"] for n, name in of_keys.items() if n in counts}}
-    if keys:  # of these only what is akin to new rows was counted
-        size |= {keys[row["number"]].table.name: row["rows"] for row in sizes(tables, keys).collect()}
+    # Of keys only what is akin to new rows was counted. Alone, such a count is taken from Delta's log.
+    size |= dict(side_by_side({c.table.name: tables[c.table.name].count for c in keys.values()}))
     return {
         n: _Finding(size.get(c.table.name, 0), *((found[n]["failing"], found[n]["keys"] or ()) if n in found else ()))
         for n, c in checks.items()
@@ -141,8 +141,11 @@ def _of_one(tables: _Tables, checks: Numbered, known: Known, size: Mapping[str, 
 
 
 def _akin(tables: _Tables, checks: Numbered, known: Known) -> _Tables:
-    """Of the tables of checks of keys the rows that are new, and those that they may repeat."""
-    of_messages = {c.table.name for c in checks.values() if "message_id" in c.columns}
+    """Of the tables of checks of keys the rows that are new, and those that they may repeat.
+
+    Rows of one key are of one message where the message is part of what a row is: they lie near the new ones.
+    """
+    of_messages = {c.table.name for c in checks.values() if "message_id" in c.table.columns_of(Role.IDENTITY)}
     ids = [known.changes[name].new.select("message_id") for name in sorted(of_messages)]
     near = bounds(reduce(DataFrame.unionByName, ids)) if ids else F.lit(True)
     found = {}

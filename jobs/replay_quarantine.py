@@ -26,10 +26,11 @@ from conf.settings import Settings
 from jobs import tables
 from jobs.crash_points import reached
 from jobs.failures import again_if_lost
+from jobs.keeping import release
 from jobs.locks import only_replay, writing, writing_events
 from jobs.providers import PROVIDERS, Provider, limits_of
 from jobs.session import build_session
-from jobs.sinks import append_new, keep_newest, release
+from jobs.sinks import append_new, keep_newest
 from jobs.storage import Location, location
 from schemas.contract import TableContract
 from schemas.events import EVENTS, REPLAYED

@@ -77,11 +77,3 @@ def keep_newest(
             days = [row[0] for name in contract.partitioned_by for row in versions.select(name).distinct().collect()]
             tables.upsert(rows.sparkSession, warehouse, newest(versions, contract), contract, days)
             reached(f"{contract.name} committed")
-
-
-def release(rows: DataFrame) -> None:
-    """Give back the memory of rows kept by `localCheckpoint`, for which PySpark has no call of its own.
-
-    It waits: a session that stops while Spark is still at it prints Java's traces.
-    """
-    rows._jdf.queryExecution().analyzed().rdd().unpersist(True)

@@ -171,7 +171,8 @@ class Sources:
         """A stored table, in the one version that this run reads; without rows if it was never made."""
         if tables.is_there(self._warehouse, contract):
             return self.stored(contract)
-        return self.spark.createDataFrame([], contract.stored_schema)
+        # Of what is never true Spark knows that it is empty, and leaves out what would be joined to it.
+        return self.spark.createDataFrame([], contract.stored_schema).where(F.lit(False))
 
     @cached_property
     def drift(self) -> DataFrame:

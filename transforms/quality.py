@@ -97,16 +97,6 @@ def _hash_of(check: Check) -> Column:
     return F.xxhash64(*check.columns)
 
 
-def sizes(tables: Mapping[str, DataFrame], checks: Numbered) -> DataFrame:
-    """Of checks of one table each: `number` and `rows`, how many the table has: no column is read."""
-    return _union(
-        [
-            tables[check.table.name].agg(F.count(F.lit(1)).alias("rows")).select(F.lit(number).alias("number"), "rows")
-            for number, check in checks.items()
-        ]
-    )
-
-
 def akin(rows: DataFrame, new: DataFrame, check: Check, *, is_few: bool) -> DataFrame:
     """Those of `rows` whose key has the hash of a new one's: these, and what they may repeat.
 
