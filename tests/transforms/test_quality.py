@@ -12,7 +12,7 @@ from pyspark.sql.types import StringType, StructType
 
 from jobs.quality import Change, Known, run_checks
 from schemas.checks import Check, of_contract, quality_checks
-from schemas.contract import TableContract, column
+from schemas.contract import Role, TableContract, column
 from schemas.events import EVENTS
 from schemas.files import FILES
 from schemas.quality import QUALITY, CheckKind, Severity
@@ -36,6 +36,19 @@ PEOPLE = TableContract(
     written_by=(),
     statistics=(),
     schema=StructType([column("id", StringType(), comment="")]),
+)
+MAIL = TableContract(
+    name="mail",
+    grain="one event",
+    key=("event_id",),
+    written_by=(),
+    statistics=(),
+    schema=StructType(
+        [
+            column("event_id", StringType(), role=Role.IDENTITY, comment=""),
+            column("message_id", StringType(), role=Role.IDENTITY, comment=""),
+        ]
+    ),
 )
 ALL = quality_checks(("ses", "sailthru"), datetime(2000, 1, 1, tzinfo=UTC), timedelta(days=2))
 
@@ -301,6 +314,18 @@ def test_of_a_table_with_few_new_rows_the_others_are_not_looked_at_again(spark: 
         "not_null": (21, 0),
         "accepted_values": (21, 1),
     }
+
+
+def test_of_rows_that_the_message_is_part_of_those_near_the_new_ones_are_looked_at(spark: SparkSession) -> None:
+    """An event of a message that had some comes twice, one of another message once."""
+    schema = "event_id string, message_id string"
+    old = [(f"e-{i}", f"0102019b{i:04}-1") for i in range(0, 9000, 500)]
+    then = {"mail": spark.createDataFrame(old, schema)}
+    now = {"mail": then["mail"].unionByName(spark.createDataFrame([old[7], ("e-new", old[7][1])], schema))}
+    known = known_of(spark, then, then, *of_contract(MAIL))
+    change = Change(then["mail"], then["mail"].limit(0), spark.createDataFrame([old[7], ("e-new", old[7][1])], schema))
+    found = run_checks(spark, now, of_contract(MAIL), Known(known.results, frozenset(), {"mail": change})).collect()
+    assert [outcome(row) for row in found] == [(20, 2, [f'{{"event_id":"{old[7][0]}"}}'], False)]
 
 
 def test_what_a_check_with_another_rule_found_is_not_known(spark: SparkSession) -> None:
