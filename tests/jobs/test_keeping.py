@@ -16,7 +16,8 @@ def test_rows_kept_meanwhile_are_given_back_and_those_kept_before_stay(spark: Sp
     with pytest.raises(Exception, match=LOST):
         meanwhile.count()
     assert (before.count(), cached.count(), cached_meanwhile.count()) == (3, 4, 6)
-    assert cached.storageLevel.useMemory and cached_meanwhile.storageLevel.useMemory
+    assert cached.storageLevel.useMemory
+    assert cached_meanwhile.storageLevel.useMemory
     cached.unpersist()
     cached_meanwhile.unpersist()
 

@@ -177,9 +177,10 @@ def loads(
         ]
 
     schema = "filename string, etl_time timestamp, batch_id string, provider string, file_modified_at timestamp"
+    of_events = spark.createDataFrame(loaded(events), f"event_id int, {schema}, file_length_bytes int")
     return {
         "files": spark.createDataFrame(lines, LINE),
-        "events": spark.createDataFrame(loaded(events), f"event_id int, {schema}, file_length_bytes int"),
+        "events": of_events.withColumn("message_id", F.concat(F.lit("m-"), "event_id")),
         "quarantine": spark.createDataFrame(loaded(quarantine), f"position int, {schema}, file_length_bytes int"),
     }
 
@@ -321,10 +322,11 @@ def test_of_rows_that_the_message_is_part_of_those_near_the_new_ones_are_looked_
     schema = "event_id string, message_id string"
     old = [(f"e-{i}", f"0102019b{i:04}-1") for i in range(0, 9000, 500)]
     then = {"mail": spark.createDataFrame(old, schema)}
-    now = {"mail": then["mail"].unionByName(spark.createDataFrame([old[7], ("e-new", old[7][1])], schema))}
+    new = spark.createDataFrame([old[7], ("e-new", old[7][1])], schema)
+    now = {"mail": then["mail"].unionByName(new)}
     known = known_of(spark, then, then, *of_contract(MAIL))
-    change = Change(then["mail"], then["mail"].limit(0), spark.createDataFrame([old[7], ("e-new", old[7][1])], schema))
-    found = run_checks(spark, now, of_contract(MAIL), Known(known.results, frozenset(), {"mail": change})).collect()
+    change = Change(then["mail"], then["mail"].limit(0), new)
+    found = run_checks(spark, now, [*of_contract(MAIL)], Known(known.results, frozenset(), {"mail": change})).collect()
     assert [outcome(row) for row in found] == [(20, 2, [f'{{"event_id":"{old[7][0]}"}}'], False)]
 
 
