@@ -102,7 +102,7 @@ def _of_starter(settings: Settings, app_name: str, further: Sequence[Jars]) -> d
         "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
         # Code made for plans is kept for the next time: one build of summaries has many more plans than Spark's 100.
         "spark.sql.codegen.cache.maxEntries": "2000",
-        # Else as much as 64 MiB: each hash table begins with a page, and a build keeps those of a hundred small joins.
+        # Else as much as 64 MiB: each hash table begins with a page, and a build keeps those of all its small joins.
         "spark.buffer.pageSize": "4m",
         # Of queries side by side each gets its share: a short one does not wait for all tasks of a long one.
         "spark.scheduler.mode": "FAIR",
